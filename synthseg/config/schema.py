@@ -1,0 +1,186 @@
+"""What a run is, as frozen models. Every number the paper leaves open is a field here, with its unit in the name.
+
+`execution` alone says how a run is carried out (workers, batches, time limits); it never changes a sample, so it stays
+out of the fingerprint.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from synthseg.ids import digest
+from synthseg.taxonomy import ClassInfo, TaxonomyName, taxonomy
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptsConfig(Section):
+    """The Self-Refine Prompt Agent (paper, Algorithm 1)."""
+
+    engine: Literal["llama", "template", "openai", "vllm"]
+    model: str = ""
+    """Model id, path or endpoint; empty means the engine's own default."""
+    prompts_per_class: int = Field(gt=0)
+    """Quota: a class ends when this many target prompts are accepted."""
+    context_prompts_per_class: int = Field(default=2, ge=0)
+    """Accepted prompts of the class's usual surroundings without it."""
+    max_rounds: int = Field(default=5, gt=0)
+    requests_per_round: int = Field(default=4, gt=0)
+    candidates_per_request: int = Field(default=4, gt=0)
+    diversity_threshold: float = Field(default=0.92, gt=0, le=1)
+    """Delta: accepted only while the cosine to the nearest accepted prompt is below it."""
+    min_quality: float = Field(default=0.5, ge=0, le=1)
+    min_class_similarity: float = Field(default=0.0, ge=-1, le=1)
+    min_acceptance_rate: float = Field(default=0.1, ge=0, le=1)
+    """A class also ends when a round accepts a smaller share than this."""
+    temperature: float = Field(default=0.9, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: int = Field(default=256, gt=0)
+
+
+class ImagesConfig(Section):
+    """The diffusion replicas."""
+
+    engine: Literal["painter", "diffusers"]
+    model: str = ""
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    images_per_prompt: int = Field(default=4, gt=0)
+    negative_prompt: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Engine settings, for example steps and guidance_scale."""
+
+
+class ScoringConfig(Section):
+    """The frozen CLIP: selection and pseudo-labels (paper, Fig. 3)."""
+
+    model: str
+    """open_clip model name; `embedded` is the one in the package."""
+    weights: str = ""
+    keep_per_prompt: int = Field(default=2, gt=0)
+    min_score_quantile: float = Field(default=0.1, ge=0, lt=1)
+    """Class-relative threshold: images below this quantile of their shard-independent class reference are dropped."""
+    present_threshold: float = Field(default=0.5, ge=0, le=1)
+    absent_threshold: float = Field(default=0.2, ge=0, le=1)
+    refute_threshold: float = Field(default=0.05, ge=0, le=1)
+
+
+class ClassifierConfig(Section):
+    """The ViT classifier with patch classes (paper, Fig. 4)."""
+
+    model: str
+    weights: str = ""
+    image_size: int = Field(gt=0)
+    folds: int = Field(default=2, ge=2)
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    top_k: int = Field(default=6, gt=0)
+    contrast_weight: float = Field(default=0.01, ge=0)
+    contrast_confidence: float = Field(default=0.85, gt=0.5, lt=1)
+
+
+class RelabelConfig(Section):
+    """How the classifier's opinion becomes labels."""
+
+    present_threshold: float = Field(default=0.7, ge=0, le=1)
+    absent_threshold: float = Field(default=0.3, ge=0, le=1)
+    drop_threshold: float = Field(default=0.05, ge=0, le=1)
+    """A prompted class falls only below this, and only when CLIP refutes it too."""
+
+
+class SegmenterConfig(Section):
+    """Frozen encoders and a light decoder (research: WeCLIP, ExCEL, CD-CLIP)."""
+
+    mode: Literal["clip_only", "clip_dino"]
+    clip_model: str
+    clip_weights: str = ""
+    dino_model: str = ""
+    crop_size: int = Field(gt=0)
+    iterations: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_iterations: int = Field(default=50, ge=0)
+    decoder_width: int = Field(default=256, gt=0)
+    decoder_blocks: int = Field(default=3, gt=0)
+    num_attributes: int = Field(default=112, ge=0)
+    seed_blocks: int = Field(default=5, gt=0)
+    affinity_blocks: int = Field(default=8, gt=0)
+    affinity: Literal["none", "caa", "cda"] = "cda"
+    affinity_power: int = Field(default=2, ge=0)
+    seed_box_threshold: float = Field(default=0.79, gt=0, le=1)
+    par_iterations: int = Field(default=20, ge=0)
+    ignore_band: float = Field(default=0.1, ge=0)
+    affinity_loss_weight: float = Field(default=0.1, ge=0)
+    affinity_radius: int = Field(default=8, gt=0)
+    consistency_loss_weight: float = Field(default=0.1, ge=0)
+    self_training_start: float = Field(default=0.6, ge=0, le=1)
+    self_training_confidence: float = Field(default=0.75, gt=0, le=1)
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    mosaic_probability: float = Field(default=0.3, ge=0, le=1)
+
+
+class EvaluationConfig(Section):
+    """Where and how the trained network is measured."""
+
+    dataset: str
+    """`field` (the embedded held-out split), `voc:PATH`, `coco:PATH` or `folder:PATH`."""
+    num_images: int = Field(default=0, ge=0)
+    """0 takes the whole split."""
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = True
+
+
+class ExecutionConfig(Section):
+    """How a run is carried out. Nothing here may change a sample."""
+
+    workers: int = Field(default=2, gt=0)
+    """Replicas of each engine, workers of each stage, training processes."""
+    shard_size: int = Field(default=64, gt=0, le=4096)
+    image_batch_size: int = Field(default=8, gt=0)
+    score_batch_size: int = Field(default=16, gt=0)
+    max_in_flight: int = Field(default=32, gt=0)
+    """Requests one stage worker keeps open at the engine replicas."""
+    stall_timeout_s: float = Field(default=300.0, gt=0)
+    """No sample finished for this long ends the run with the stacks of its processes."""
+    num_gpus_per_replica: float = Field(default=0.0, ge=0)
+    address: str = ""
+    """Ray cluster to join; empty starts one on this machine."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    preset: str
+    taxonomy: TaxonomyName
+    classes: tuple[str, ...]
+    """Canonical names in mask order; the loader fills in all of the taxonomy where a preset says none."""
+    seed: int = Field(default=0, ge=0)
+    prompts: PromptsConfig
+    images: ImagesConfig
+    scoring: ScoringConfig
+    classifier: ClassifierConfig
+    relabel: RelabelConfig
+    segmenter: SegmenterConfig
+    evaluation: EvaluationConfig
+    execution: ExecutionConfig
+
+    def class_infos(self) -> tuple[ClassInfo, ...]:
+        """The chosen classes. Vectors with a K axis follow this order; K = len(classes)."""
+        return taxonomy(self.taxonomy).select(self.classes)
+
+    def fingerprint(self) -> str:
+        """Identity of the run's content: every section but `execution`."""
+        return digest("run", self.model_dump(mode="json", exclude={"execution"}))
+
+    def generation_fingerprint(self) -> str:
+        """Identity of what decides prompts and images, so that a change of label or training settings keeps every image."""
+        return digest("generation", self.model_dump(mode="json", include={"taxonomy", "classes", "seed", "prompts", "images"}))

@@ -1,0 +1,48 @@
+"""The image engine: prompts in, encoded images out, one outcome a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One image. The engine draws it from these fields alone, whatever else is in its batch."""
+
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    negative_prompt: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Engine settings such as steps and guidance_scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """An encoded image (PNG unless the engine says otherwise) and its safety verdict ("ok" or a category)."""
+
+    encoded: bytes
+    width: int
+    height: int
+    safety: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailure:
+    """Why one request of a batch has no image; `retryable` when another try may succeed."""
+
+    error: str
+    retryable: bool
+
+
+class ImageEngine(Protocol):
+    """A text-to-image model. `digest` changes whenever the same request could give another image."""
+
+    digest: str
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage | GenerationFailure]:
+        """One result a request, in order; a bad request fails alone."""
+        ...

@@ -1,0 +1,28 @@
+"""The scorer: a frozen CLIP that puts images and texts into one space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.float32]
+"""(N, D), unit length rows."""
+
+
+class Scorer(Protocol):
+    """Image and text towers with a shared space. `digest` changes with the weights or the preprocessing."""
+
+    digest: str
+    logit_scale: float
+    """Factor on cosines before a softmax over classes."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Unit embeddings (N, D) of `texts`."""
+        ...
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> Embeddings:
+        """Unit embeddings (N, D) of RGB images, each (H, W, 3)."""
+        ...

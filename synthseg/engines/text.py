@@ -1,0 +1,41 @@
+"""The text engine: chat messages in, text out, optionally held to a JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """One completion. Two equal requests to one engine get the same text."""
+
+    messages: tuple[Mapping[str, str], ...]
+    """Chat messages with `role` and `content`."""
+    seed: int
+    max_tokens: int = 256
+    temperature: float = 0.8
+    top_p: float = 0.95
+    json_schema: Mapping[str, Any] | None = None
+    """When given, engines that can constrain decoding return text that parses under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextReply:
+    """What came back. `finish_reason` is stop or length."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TextEngine(Protocol):
+    """A language model. `digest` changes whenever the same request could give other text."""
+
+    digest: str
+
+    def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
+        """One reply a request, in order."""
+        ...

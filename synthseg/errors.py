@@ -1,0 +1,23 @@
+"""The two ways a command ends badly. Each message is one line that names the thing at fault and the way out."""
+
+from __future__ import annotations
+
+
+class SynthSegError(Exception):
+    """Base of the errors this project raises on purpose; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageProblem(SynthSegError):
+    """What the user gave cannot work: unknown name, bad value, wrong folder. Raised before any model loads."""
+
+    exit_code = 2
+
+
+class RunFailure(SynthSegError):
+    """The run itself could not go on: disk full, a stage without progress, outcomes that do not add up."""
+
+
+class CorruptData(SynthSegError):
+    """Stored data does not match its marker or schema; the message names the file and what to do."""
