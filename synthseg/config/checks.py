@@ -1,0 +1,54 @@
+"""What one field cannot check alone: settings that contradict each other."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from synthseg.config.schema import RunConfig
+from synthseg.errors import UsageProblem
+from synthseg.ids import SEED_BITS
+
+DATASET_KINDS: Final = ("voc", "coco", "folder")
+_LATENT_STRIDE: Final = 8
+"""Diffusion models draw in latents of this stride."""
+
+
+def check_config(config: RunConfig) -> None:
+    """UsageProblem for the first contradiction, naming both settings and the fix."""
+    for problem, broken in _rules(config).items():
+        if broken:
+            raise UsageProblem(problem)
+
+
+def _rules(config: RunConfig) -> dict[str, bool]:
+    """Each rule's message with whether this configuration breaks it."""
+    images, scoring, relabel, segmenter = config.images, config.scoring, config.relabel, config.segmenter
+    kind, _, path = config.evaluation.dataset.partition(":")
+    painted = images.engine == "painter"
+    return {
+        f"seed: {config.seed} must be below 2**{SEED_BITS}": config.seed >= 1 << SEED_BITS,
+        f"scoring.keep_per_prompt: {scoring.keep_per_prompt} cannot exceed images.images_per_prompt, which is {images.images_per_prompt}": (
+            scoring.keep_per_prompt > images.images_per_prompt
+        ),
+        "scoring.absent_threshold: must not exceed scoring.present_threshold": scoring.absent_threshold > scoring.present_threshold,
+        "relabel.absent_threshold: must not exceed relabel.present_threshold": relabel.absent_threshold > relabel.present_threshold,
+        "relabel.drop_threshold: must not exceed relabel.absent_threshold": relabel.drop_threshold > relabel.absent_threshold,
+        "images.engine: 'painter' knows the classes of VOC only; set taxonomy = 'voc' or images.engine = 'diffusers'": (
+            painted and config.taxonomy != "voc"
+        ),
+        f"images.width, images.height: {images.width} x {images.height} must be multiples of {_LATENT_STRIDE} for diffusers": (
+            not painted and (images.width % _LATENT_STRIDE != 0 or images.height % _LATENT_STRIDE != 0)
+        ),
+        "segmenter.dino_model: is empty; name a model or set segmenter.mode = 'clip_only'": (
+            segmenter.mode == "clip_dino" and not segmenter.dino_model
+        ),
+        f"evaluation.dataset: '{config.evaluation.dataset}' must be field, voc:PATH, coco:PATH or folder:PATH": (
+            config.evaluation.dataset != "field" and (kind not in DATASET_KINDS or not path)
+        ),
+        "evaluation.dataset: 'field' holds the classes of VOC only; set taxonomy = 'voc' or name a dataset": (
+            config.evaluation.dataset == "field" and config.taxonomy != "voc"
+        ),
+        "evaluation.scales: must name at least one positive scale, such as [1.0]": (
+            not config.evaluation.scales or min(config.evaluation.scales) <= 0
+        ),
+    }

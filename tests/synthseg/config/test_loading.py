@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synthseg.config import load_config, to_toml
+from synthseg.config.loading import preset_names, setting_names
+from synthseg.errors import UsageProblem
+from synthseg.taxonomy import taxonomy
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_is_valid_and_its_resolved_file_reads_back_equal(preset: str, tmp_path: Path) -> None:
+    config = load_config(preset)
+    path = tmp_path / "resolved.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert config.preset == preset
+    assert load_config(str(path)) == config
+
+
+def test_presets_are_listed_with_the_default_first() -> None:
+    assert preset_names() == ("embedded", "coco", "voc")
+
+
+def test_a_preset_without_classes_takes_all_of_its_taxonomy() -> None:
+    assert load_config("coco").classes == tuple(c.name for c in taxonomy("coco").classes)
+
+
+def test_classes_become_canonical_and_take_mask_order() -> None:
+    assert load_config("embedded", classes=["dog", " Airplane", "cat"]).classes == ("aeroplane", "cat", "dog")
+
+
+def test_per_class_counts_kept_images() -> None:
+    config = load_config("embedded", ["scoring.keep_per_prompt=3"], per_class=10)
+    assert config.prompts.prompts_per_class == 4
+
+
+def test_short_flags_win_over_settings() -> None:
+    config = load_config("embedded", ["seed=1", "execution.workers=5"], seed=7, workers=3)
+    assert (config.seed, config.execution.workers) == (7, 3)
+
+
+def test_overrides_are_toml_values_and_text_fields_take_bare_words() -> None:
+    config = load_config(
+        "embedded",
+        [
+            "evaluation.scales=[1.0, 1.5]",
+            "evaluation.flip=false",
+            "prompts.model=007",
+            'scoring.weights="a b"',
+            "images.parameters.haze=0.5",
+        ],
+    )
+    assert config.evaluation.scales == (1.0, 1.5)
+    assert config.evaluation.flip is False
+    assert config.prompts.model == "007"
+    assert config.scoring.weights == "a b"
+    assert config.images.parameters["haze"] == 0.5
+
+
+def test_execution_is_no_part_of_the_fingerprint_and_the_seed_is() -> None:
+    base = load_config("embedded")
+    assert load_config("embedded", workers=7).fingerprint() == base.fingerprint()
+    assert load_config("embedded", seed=1).fingerprint() != base.fingerprint()
+
+
+def test_a_file_that_names_a_preset_says_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "voc"\n[images]\nwidth = 512\nparameters = { steps = 4 }\n', encoding="utf-8")
+    config = load_config(str(path))
+    assert (config.images.width, config.images.height) == (512, load_config("voc").images.height)
+    assert config.images.parameters == {"steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("promts.engine=x", "promts.engine: is not a setting; did you mean 'prompts.engine'?"),
+        ("prompts_per_class=4", "did you mean 'prompts.prompts_per_class'?"),
+        ("prompts.engine=lama", "prompts.engine: 'lama' is not one of llama, template, openai, vllm; did you mean 'llama'?"),
+        ("prompts.max_rounds=abc", 'prompts.max_rounds: expected a whole number, not "abc"'),
+        ("prompts.max_rounds=0", "prompts.max_rounds: must be greater than 0, not 0"),
+        ("prompts.max_rounds=1.5", "prompts.max_rounds: expected a whole number"),
+        ("evaluation.flip=1", "evaluation.flip: expected true or false, not 1"),
+        ("evaluation.scales=1", "evaluation.scales: expected a list"),
+        ("evaluation.scales=[]", "evaluation.scales: must name at least one positive scale"),
+        ("seed=true", "seed: expected a whole number, not true"),
+        ("seed=-1", "seed: must be greater than or equal to 0"),
+        ("seed=281474976710656", "seed: 281474976710656 must be below 2**48"),
+        ("execution.stall_timeout_s=nan", "execution.stall_timeout_s: must be greater than 0"),
+        ("prompts=1", "prompts: is a section"),
+        ("seed.x=1", "seed.x: 'seed' is a value, not a table"),
+        ("images.parameters=4", "images.parameters: expected a table"),
+        ("classes=cat", "classes: expected a list in brackets"),
+        ('classes=["unicorn"]', "'unicorn' is not a class of voc"),
+        ("no-equals-sign", "write it as section.key=value"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(override: str, message: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        load_config("embedded", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["scoring.keep_per_prompt=9"], "cannot exceed images.images_per_prompt"),
+        (["scoring.absent_threshold=0.9"], "must not exceed scoring.present_threshold"),
+        (["relabel.absent_threshold=0.8"], "must not exceed relabel.present_threshold"),
+        (["relabel.drop_threshold=0.4"], "must not exceed relabel.absent_threshold"),
+        (["taxonomy=coco", 'classes=["cat"]'], "'painter' knows the classes of VOC only"),
+        (["images.engine=diffusers", "images.width=100"], "multiples of 8"),
+        (["segmenter.mode=clip_dino"], "segmenter.dino_model: is empty"),
+        (["evaluation.dataset=feild"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
+        (["evaluation.dataset=voc:"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
+        (["taxonomy=coco", "images.engine=diffusers", 'classes=["cat"]'], "'field' holds the classes of VOC only"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageProblem, match=r"^[a-z]") as caught:
+        load_config("embedded", overrides)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UsageProblem, match="'embeded' is unknown; did you mean 'embedded'"):
+        load_config("embeded")
+
+
+def test_an_unknown_class_names_the_nearest() -> None:
+    with pytest.raises(UsageProblem, match="did you mean 'horse'"):
+        load_config("embedded", classes=["hrose"])
+
+
+@pytest.mark.parametrize("per_class", [0, -3])
+def test_a_quota_below_one_is_refused(per_class: int) -> None:
+    with pytest.raises(UsageProblem, match="per_class: must be at least 1"):
+        load_config("embedded", per_class=per_class)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = = 1", "not valid TOML"),
+        ('preset = "embedded"\nsead = 1\n', "sead: is not a setting; did you mean 'seed'?"),
+        ('preset = "mine"\ntaxonomy = "voc"\n', "prompts: is required"),
+        ('preset = "embedded"\nexecution = 3\n', "execution: expected a table of settings"),
+        ("\xff", "cannot be read as text"),
+    ],
+)
+def test_a_bad_file_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageProblem) as caught:
+        load_config(str(path))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="no such configuration file"):
+        load_config(str(tmp_path / "none.toml"))
+
+
+def test_setting_names_reach_every_section() -> None:
+    names = setting_names()
+    assert {"seed", "prompts.diversity_threshold", "segmenter.par_iterations", "execution.workers"} <= set(names)
+    assert not any(name.startswith("_") for name in names)
