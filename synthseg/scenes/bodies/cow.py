@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from synthseg.scenes.bodies.quadruped import Frame, Outline, assemble, blotch, pick_pose, pick_view
+from synthseg.scenes.bodies.quadruped import Frame, assemble, blotch, pick_pose, pick_view
 from synthseg.scenes.colors import mix, tint
-from synthseg.scenes.geometry import ellipse, limb, spline
+from synthseg.scenes.geometry import Outline, ellipse, limb, spline
 from synthseg.scenes.parts import Body, BodyRequest, Color, Part
 
 _COATS: dict[str, tuple[Color, Color, Color]] = {
@@ -52,10 +52,14 @@ def cow(request: BodyRequest) -> Body:
         parts += [
             Part(spline(skull + under, 4), "head", 0.5, 1.0, "fur", 0.08),
             Part(ellipse(0.91 * size, -0.035, 0.16 * size, 0.068, -0.1, 16), "muzzle", 0.6),
-            Part(spline([(0.02, 0.02), (-0.5 * ear, 0.035), (-1.1 * ear, -0.02), (-0.8 * ear, -0.055), (-0.1, -0.02)], 3), "ear", 0.4, 0.92),
+            Part(
+                spline([(0.02, 0.02), (-0.5 * ear, 0.035), (-1.1 * ear, -0.02), (-0.8 * ear, -0.055), (-0.1, -0.02)], 3), "ear", 0.4, 0.92
+            ),
         ]
         if horned:
-            parts.append(Part(limb([(-0.03, 0.07), (-0.05, 0.08 + 0.6 * horn), (0.01, 0.08 + 1.15 * horn)], [0.028, 0.021, 0.006]), "horn", 0.5))
+            parts.append(
+                Part(limb([(-0.03, 0.07), (-0.05, 0.08 + 0.6 * horn), (0.01, 0.08 + 1.15 * horn)], [0.028, 0.021, 0.006]), "horn", 0.5)
+            )
         if patched:
             parts.append(Part(limb([(0.10, 0.085), (0.55 * size, 0.055), (0.78 * size, 0.035)], [0.014, 0.020, 0.012], 2), "blaze", 0.1))
         parts += [
@@ -68,11 +72,32 @@ def cow(request: BodyRequest) -> Body:
     def face() -> list[Part]:
         parts = []
         for s in (-1, 1):
-            parts.append(Part(spline([(s * 0.06, 0.03), (s * (0.08 + 0.6 * ear), 0.05), (s * (0.07 + 1.2 * ear), 0.0), (s * (0.07 + 0.6 * ear), -0.04)], 3), "ear", 0.4, 0.95))
+            parts.append(
+                Part(
+                    spline(
+                        [(s * 0.06, 0.03), (s * (0.08 + 0.6 * ear), 0.05), (s * (0.07 + 1.2 * ear), 0.0), (s * (0.07 + 0.6 * ear), -0.04)],
+                        3,
+                    ),
+                    "ear",
+                    0.4,
+                    0.95,
+                )
+            )
             if horned:
-                parts.append(Part(limb([(s * 0.05, 0.06), (s * (0.06 + 0.6 * horn), 0.10), (s * (0.05 + 0.8 * horn), 0.09 + horn)], [0.026, 0.021, 0.006]), "horn", 0.5))
+                parts.append(
+                    Part(
+                        limb(
+                            [(s * 0.05, 0.06), (s * (0.06 + 0.6 * horn), 0.10), (s * (0.05 + 0.8 * horn), 0.09 + horn)],
+                            [0.026, 0.021, 0.006],
+                        ),
+                        "horn",
+                        0.5,
+                    )
+                )
         skull = [(-0.085, 0.06), (0, 0.095), (0.085, 0.06), (0.10, -0.05), (0.075, -0.6 * size), (0.085, -0.95 * size), (0, -1.08 * size)]
-        parts.append(Part(spline([*skull, (-0.085, -0.95 * size), (-0.075, -0.6 * size), (-0.10, -0.05)], 4), "head", 0.6, 1.0, "fur", 0.08))
+        parts.append(
+            Part(spline([*skull, (-0.085, -0.95 * size), (-0.075, -0.6 * size), (-0.10, -0.05)], 4), "head", 0.6, 1.0, "fur", 0.08)
+        )
         if patched:
             parts.append(Part(limb([(0, 0.05), (0, -0.3 * size), (0, -0.7 * size)], [0.024, 0.024, 0.045], 2), "blaze", 0.1))
         parts.append(Part(ellipse(0, -0.90 * size, 0.085, 0.062, 0.0, 16), "muzzle", 0.6))
@@ -92,17 +117,42 @@ def cow(request: BodyRequest) -> Body:
         return [Part(limb(path, [0.025, 0.02, 0.014, 0.014]), "coat", 0.5, 0.9), Part(tuft, "tuft", 0.5)]
 
     frame = Frame(
-        leg=request.span(0.32, 0.40), depth=request.span(0.38, 0.46), length=request.span(0.92, 1.10), width=request.span(0.42, 0.54),
-        neck_length=request.span(0.20, 0.28), neck_angle=request.span(8, 28), neck_base=request.span(0.14, 0.17), neck_tip=request.span(0.10, 0.12),
-        head_angle=request.span(-48, -28), thigh=request.span(0.10, 0.13), shank=request.span(0.030, 0.038),
-        head=head, face=face, tail=tail_of, tuck=request.span(-0.02, 0.06), dip=request.span(0.0, 0.05),
-        sock=request.span(0.4, 0.9) if patched or breed == "hereford" else 0.0, udder=request.span(0.06, 0.09) if request.chance(0.75) else 0.0,
-        texture_strength=0.08, marks=marks,
-    )  # fmt: skip
+        leg=request.span(0.32, 0.40),
+        depth=request.span(0.38, 0.46),
+        length=request.span(0.92, 1.10),
+        width=request.span(0.42, 0.54),
+        neck_length=request.span(0.20, 0.28),
+        neck_angle=request.span(8, 28),
+        neck_base=request.span(0.14, 0.17),
+        neck_tip=request.span(0.10, 0.12),
+        head_angle=request.span(-48, -28),
+        thigh=request.span(0.10, 0.13),
+        shank=request.span(0.030, 0.038),
+        head=head,
+        face=face,
+        tail=tail_of,
+        tuck=request.span(-0.02, 0.06),
+        dip=request.span(0.0, 0.05),
+        sock=request.span(0.4, 0.9) if patched or breed == "hereford" else 0.0,
+        udder=request.span(0.06, 0.09) if request.chance(0.75) else 0.0,
+        size=1.12,
+        texture_strength=0.08,
+        marks=marks,
+    )
     palette: dict[str, Color] = {
-        "coat": coat, "mark": mark, "head": head_color, "ear": mix(mark if breed != "hereford" else coat, head_color, 0.4), "horn": (214, 200, 170),
-        "muzzle": (214, 162, 150) if request.chance(0.6) else mix(head_color, (60, 52, 52), 0.6), "blaze": (236, 232, 226), "tuft": mix(mark, coat, 0.2),
-        "sock": (232, 228, 218), "hoof": (58, 50, 46), "eye": (20, 16, 16), "mouth": (70, 44, 42), "udder": (222, 164, 152),
-    }  # fmt: skip
+        "coat": coat,
+        "mark": mark,
+        "head": head_color,
+        "ear": mix(mark if breed != "hereford" else coat, head_color, 0.4),
+        "horn": (214, 200, 170),
+        "muzzle": (214, 162, 150) if request.chance(0.6) else mix(head_color, (60, 52, 52), 0.6),
+        "blaze": (236, 232, 226),
+        "tuft": mix(mark, coat, 0.2),
+        "sock": (232, 228, 218),
+        "hoof": (58, 50, 46),
+        "eye": (20, 16, 16),
+        "mouth": (70, 44, 42),
+        "udder": (222, 164, 152),
+    }
     pose = pick_pose(request, "standing", "walking", "grazing", "lying", "running")
     return assemble(frame, pose, pick_view(request, "side", "three_quarter", "front", "back"), palette, request)

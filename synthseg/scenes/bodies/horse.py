@@ -34,7 +34,13 @@ def horse(request: BodyRequest) -> Body:
 
     def head() -> list[Part]:
         skull = [(-0.05, 0.055), (0.04, 0.085), (0.45 * size, 0.07), (0.85 * size, 0.03), (size, -0.01), (0.99 * size, -0.05 - 0.5 * nose)]
-        under = [(0.86 * size, -0.05 - nose), (0.60 * size, -0.03 - 0.9 * nose), (0.30 * size, -1.15 * jaw), (0.08, -1.05 * jaw), (-0.05, -0.05)]
+        under = [
+            (0.86 * size, -0.05 - nose),
+            (0.60 * size, -0.03 - 0.9 * nose),
+            (0.30 * size, -1.15 * jaw),
+            (0.08, -1.05 * jaw),
+            (-0.05, -0.05),
+        ]
         parts = [
             Part(polygon([(-0.035, 0.06), (-0.06 - 0.4 * ear, 0.06 + ear), (0.01, 0.08)]), "coat", 0.3, 0.8),
             Part(spline(skull + under, 4), "coat", 0.5, 1.0, "fur", 0.1),
@@ -54,7 +60,17 @@ def horse(request: BodyRequest) -> Body:
     def face() -> list[Part]:
         wide = 0.085
         parts = [Part(polygon([(s * 0.03, 0.04), (s * 0.075, 0.07 + 1.1 * ear), (s * 0.085, 0.03)]), "coat", 0.4) for s in (-1, 1)]
-        long = [(-wide, 0.02), (-0.05, 0.07), (0.05, 0.07), (wide, 0.02), (0.085, -0.35 * size), (0.055, -0.75 * size), (0.055, -size), (0, -1.07 * size), (-0.055, -size)]
+        long = [
+            (-wide, 0.02),
+            (-0.05, 0.07),
+            (0.05, 0.07),
+            (wide, 0.02),
+            (0.085, -0.35 * size),
+            (0.055, -0.75 * size),
+            (0.055, -size),
+            (0, -1.07 * size),
+            (-0.055, -size),
+        ]
         parts.append(Part(spline([*long, (-0.055, -0.75 * size), (-0.085, -0.35 * size)], 4), "coat", 0.6, 1.0, "fur", 0.1))
         parts.append(Part(ellipse(0, -0.95 * size, 0.060, 0.055, 0.0, 14), "muzzle", 0.6))
         if blaze:
@@ -77,17 +93,37 @@ def horse(request: BodyRequest) -> Body:
         return [Part(limb(path, [0.03, 0.045, 0.060, 0.015]), "mane", 0.5, 1.0, "fur", 0.3)]
 
     frame = Frame(
-        leg=request.span(0.35, 0.43), depth=request.span(0.26, 0.32), length=request.span(0.66, 0.80), width=request.span(0.26, 0.34),
-        neck_length=request.span(0.30, 0.40), neck_angle=request.span(42, 60), neck_base=request.span(0.11, 0.14), neck_tip=request.span(0.065, 0.085),
-        head_angle=request.span(-58, -38), thigh=request.span(0.075, 0.10), shank=request.span(0.020, 0.028),
-        head=head, face=face, tail=tail_of, tuck=request.span(0.08, 0.2), dip=request.span(0.0, 0.08),
-        sock=request.span(0.4, 0.9) if request.chance(0.4) else 0.0, mane=request.span(0.04, 0.09),
-        texture="spots" if breed == "dapple" and not request.color else "fur", texture_strength=0.10,
-    )  # fmt: skip
+        leg=request.span(0.35, 0.43),
+        depth=request.span(0.26, 0.32),
+        length=request.span(0.66, 0.80),
+        width=request.span(0.26, 0.34),
+        neck_length=request.span(0.30, 0.40),
+        neck_angle=request.span(42, 60),
+        neck_base=request.span(0.11, 0.14),
+        neck_tip=request.span(0.065, 0.085),
+        head_angle=request.span(-58, -38),
+        thigh=request.span(0.075, 0.10),
+        shank=request.span(0.020, 0.028),
+        head=head,
+        face=face,
+        tail=tail_of,
+        tuck=request.span(0.08, 0.2),
+        dip=request.span(0.0, 0.08),
+        sock=request.span(0.4, 0.9) if request.chance(0.4) else 0.0,
+        mane=request.span(0.04, 0.09),
+        texture="spots" if breed == "dapple" and not request.color else "fur",
+        texture_strength=0.10,
+    )
     palette: dict[str, Color] = {
-        "coat": coat, "mane": hair, "muzzle": mix(coat, (60, 50, 50), 0.45), "sock": (228, 222, 212), "hoof": (56, 48, 44),
-        "eye": (18, 14, 14), "mouth": (40, 30, 30), "blaze": (236, 232, 224),
-    }  # fmt: skip
+        "coat": coat,
+        "mane": hair,
+        "muzzle": mix(coat, (60, 50, 50), 0.45),
+        "sock": (228, 222, 212),
+        "hoof": (56, 48, 44),
+        "eye": (18, 14, 14),
+        "mouth": (40, 30, 30),
+        "blaze": (236, 232, 224),
+    }
     pose = pick_pose(request, "standing", "walking", "running", "grazing", "lying")
     return assemble(frame, pose, pick_view(request, "side", "three_quarter", "front", "back"), palette, request)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from synthseg.scenes.geometry import Outline, ellipse, limb, rotate, spline
+from synthseg.scenes.geometry import Outline, ellipse, limb, spline
 from synthseg.scenes.parts import Body, BodyRequest, Color, Part, Texture, View
 
 Point = tuple[float, float]
 FAR_SHADE = 0.7
-FACIAL_ROLES = frozenset({"eye", "glint", "nose", "mouth", "muzzle", "blaze", "inner_ear", "iris"})
+FACIAL_ROLES = frozenset({"eye", "glint", "nose", "mouth", "muzzle", "blaze", "inner_ear", "iris", "whisker", "tongue", "mask"})
 """Roles that disappear when the animal shows its back."""
 
 HeadMaker = Callable[[], list[Part]]
@@ -52,6 +52,8 @@ class Frame:
     head: HeadMaker
     face: HeadMaker
     tail: TailMaker
+    size: float = 1.0
+    """Factor that brings the species to about one unit of height."""
     tuck: float = 0.1
     """How far the belly rises towards the hind legs, as a share of the depth."""
     dip: float = 0.03
@@ -89,19 +91,24 @@ class _Stance:
         c, s = np.cos(np.radians(self.tilt)), np.sin(np.radians(self.tilt))
         return float(self.middle[0] + c * x - s * y), float(self.middle[1] + s * x + c * y)
 
+    def line(self, points: Outline) -> list[Point]:
+        """World positions of points (N, 2) of the torso's frame."""
+        return [self.at(float(x), float(y)) for x, y in points]
+
 
 def place(parts: Sequence[Part], at: Point, angle: float = 0.0, sx: float = 1.0, shade: float = 1.0) -> list[Part]:
     """Parts turned by `angle` degrees about the origin, stretched by `sx` in x, darkened, and moved to `at`."""
-    turn = np.radians(angle)
-    return [replace(p, outline=rotate(p.outline, turn) * (sx, 1.0) + at, shade=p.shade * shade) for p in parts]
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    matrix, offset = np.array([[c * sx, s], [-s * sx, c]]), np.asarray(at)
+    return [replace(p, outline=p.outline @ matrix + offset, shade=p.shade * shade) for p in parts]
 
 
-def settle(parts: list[Part]) -> list[Part]:
-    """Parts moved so that the lowest point is y = 0 and the x range is centred on 0."""
+def settle(parts: list[Part], size: float = 1.0) -> list[Part]:
+    """Parts scaled by `size` and moved so that the lowest point is y = 0 and the x range is centred on 0."""
     points = np.concatenate([p.outline for p in parts])
     low, high = points.min(axis=0), points.max(axis=0)
-    offset = (-(low[0] + high[0]) / 2, -low[1])
-    return [replace(p, outline=p.outline + offset) for p in parts]
+    offset = np.array([-(low[0] + high[0]) / 2, -low[1]]) * size
+    return [replace(p, outline=p.outline * size + offset) for p in parts]
 
 
 def pick_view(request: BodyRequest, *views: View) -> View:
@@ -126,7 +133,7 @@ def assemble(frame: Frame, pose: str, view: View, palette: dict[str, Color], req
         parts = _facing(frame, pose, back=view == "back")
     else:
         parts = _sideways(frame, pose, request, three_quarter=view == "three_quarter")
-    return Body(parts=settle(parts), palette=palette)
+    return Body(parts=settle(parts, frame.size), palette=palette)
 
 
 def torso_profile(frame: Frame) -> tuple[Outline, Outline]:
@@ -164,7 +171,8 @@ def _curls(outline: Outline, height: float) -> Outline:
     tangent = np.roll(even, -1, axis=0) - np.roll(even, 1, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9)
     wave = np.abs(np.sin(np.arange(180) * np.pi / 9))
-    return even + normal * (height * wave)[:, None]
+    curled: Outline = even + normal * (height * wave)[:, None]
+    return curled
 
 
 def _chain(start: Point, lengths: Sequence[float], angles: Sequence[float]) -> Outline:
@@ -178,8 +186,8 @@ def _leg_parts(frame: Frame, points: Outline, hind: bool, shade: float) -> list[
     radii = [thigh, 0.70 * thigh if hind else 0.62 * thigh, 1.2 * frame.shank, frame.shank]
     # Extra vertices keep the muscle round instead of a straight cone.
     upper = 0.5 * (points[0] + points[1])
-    path = np.concatenate([points[:1], [upper], points[1:]])
-    parts = [Part(limb(path, [radii[0], 0.95 * radii[0], *radii[1:]]), frame.leg_role, 0.5, shade, frame.texture, frame.texture_strength)]
+    path = np.vstack((points[0] + np.array((0.0, 0.35 * thigh)), upper, points[1:]))
+    parts = [Part(limb(path, [0.60 * thigh, thigh, *radii[1:]]), frame.leg_role, 0.5, shade, frame.texture, frame.texture_strength)]
     if frame.sock > 0:
         top = points[3] + frame.sock * (points[2] - points[3])
         parts.append(Part(limb([top, points[3]], [1.12 * frame.shank, 1.05 * frame.shank], 2), "sock", 0.5, shade))
@@ -191,7 +199,12 @@ def _leg_parts(frame: Frame, points: Outline, hind: bool, shade: float) -> list[
         paw = limb([end - 0.1 * foot * ahead, end + 1.3 * foot * ahead], [1.1 * foot, 0.95 * foot], 3)
         parts.append(Part(paw, "paw", 0.6, shade))
     else:
-        corners = [end - 1.0 * foot * ahead, end + 1.0 * foot * ahead, end + 1.6 * foot * ahead + 1.7 * foot * along, end - 1.2 * foot * ahead + 1.7 * foot * along]
+        corners = [
+            end - 1.0 * foot * ahead,
+            end + 1.0 * foot * ahead,
+            end + 1.6 * foot * ahead + 1.7 * foot * along,
+            end - 1.2 * foot * ahead + 1.7 * foot * along,
+        ]
         parts.append(Part(np.array(corners), "hoof", 0.4, shade))
     return parts
 
@@ -227,12 +240,13 @@ def _folded_legs(stance: _Stance, near: bool) -> tuple[list[Part], list[Part]]:
     stifle = (hip[0] + size * 0.62 * frame.depth, max(0.36 * frame.depth, 2.2 * lift))
     toe = (hip[0] + shift + size * 0.70 * frame.depth, lift)
     heel = (hip[0] + shift + 0.02, lift)
-    skin = {"texture": frame.texture, "texture_strength": frame.texture_strength}
-    haunch = limb([hip, (0.5 * (hip[0] + stifle[0]), 0.5 * (hip[1] + stifle[1])), stifle], [1.35 * frame.thigh, 1.35 * frame.thigh, 0.8 * frame.thigh])
+    haunch = limb(
+        [hip, (0.5 * (hip[0] + stifle[0]), 0.5 * (hip[1] + stifle[1])), stifle], [1.35 * frame.thigh, 1.35 * frame.thigh, 0.8 * frame.thigh]
+    )
     hind = [
         Part(limb([heel, toe], [1.3 * frame.shank, 1.1 * frame.shank]), frame.leg_role, 0.5, shade),
         Part(ellipse(toe[0], toe[1], 1.5 * frame.shank, 1.0 * frame.shank, 0.0, 12), "paw" if frame.paws else "hoof", 0.5, shade),
-        Part(haunch, frame.leg_role, 0.6, shade, **skin),  # type: ignore[arg-type]
+        Part(haunch, "coat", 0.6, shade, frame.texture, frame.texture_strength),
     ]
     elbow = stance.at(0.22 * frame.length, -0.30 * frame.depth)
     if stance.pose == "sitting":
@@ -240,7 +254,12 @@ def _folded_legs(stance: _Stance, near: bool) -> tuple[list[Part], list[Part]]:
     elif frame.paws:
         tip = (elbow[0] + 0.75 * frame.leg + shift, lift)
         fore = [
-            Part(limb([elbow, (elbow[0] + 0.04, lift * 1.2), tip], [0.6 * frame.thigh, 1.35 * frame.shank, 1.1 * frame.shank]), frame.leg_role, 0.5, shade),
+            Part(
+                limb([elbow, (elbow[0] + 0.04, lift * 1.2), tip], [0.6 * frame.thigh, 1.35 * frame.shank, 1.1 * frame.shank]),
+                frame.leg_role,
+                0.5,
+                shade,
+            ),
             Part(ellipse(tip[0], tip[1], 1.6 * frame.shank, 1.1 * frame.shank, 0.0, 12), "paw", 0.5, shade),
         ]
     else:
@@ -249,7 +268,7 @@ def _folded_legs(stance: _Stance, near: bool) -> tuple[list[Part], list[Part]]:
         fore = [
             Part(limb([knee, hoof], [1.2 * frame.shank, frame.shank]), frame.leg_role, 0.5, 0.9 * shade),
             Part(ellipse(hoof[0], hoof[1], 1.5 * frame.shank, frame.shank, 0.0, 12), "hoof", 0.5, shade),
-            Part(limb([elbow, knee], [0.7 * frame.thigh, 1.3 * frame.shank]), frame.leg_role, 0.5, shade),
+            Part(limb([elbow, knee], [0.7 * frame.thigh, 1.3 * frame.shank]), "coat", 0.5, shade),
         ]
     return hind, fore
 
@@ -273,8 +292,8 @@ def _all_legs(stance: _Stance, request: BodyRequest) -> tuple[list[Part], list[P
         far = _leg(stance, True, False, a) + _leg(stance, False, False, 0.6 * a, 40, False)
         return far, _leg(stance, True, True, -a) + _leg(stance, False, True, -0.8 * a)
     a, b = request.span(-2, 8), request.span(-2, 8)
-    far = _leg(stance, True, False, a + 5) + _leg(stance, False, False, b + 4)
-    return far, _leg(stance, True, True, -a) + _leg(stance, False, True, -0.6 * b)
+    far = _leg(stance, True, False, a + 9) + _leg(stance, False, False, b + 9)
+    return far, _leg(stance, True, True, -a) + _leg(stance, False, True, -b - 1)
 
 
 def _stand(frame: Frame, pose: str) -> _Stance:
@@ -304,7 +323,7 @@ def _neck(stance: _Stance) -> tuple[Outline, float]:
     if stance.pose == "grazing":
         # Long enough for the mouth to meet the grass.
         length = max(length, 0.62 * (base[1] - 0.08) / float(np.sin(np.radians(48.0))))
-    bow = 8.0 if stance.pose != "grazing" else 16.0
+    bow = 12.0 if stance.pose != "grazing" else 16.0
     half = 0.5 * length
     first, second = np.radians(angle + bow), np.radians(angle - bow)
     middle = base + half * np.array([np.cos(first), np.sin(first)])
@@ -316,13 +335,12 @@ def _sideways(frame: Frame, pose: str, request: BodyRequest, three_quarter: bool
     far, near = _all_legs(stance, request)
     path, head_angle = _neck(stance)
     back, belly = torso_profile(frame)
-    world = lambda points: [stance.at(float(x), float(y)) for x, y in points]  # noqa: E731
     step = np.gradient(path, axis=0)
     normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / (np.linalg.norm(step, axis=1, keepdims=True) + 1e-9)
     widths = np.array([frame.neck_base, 0.5 * (frame.neck_base + frame.neck_tip), frame.neck_tip])[:, None]
     crest, throat = path + widths * normal, path - widths * normal
     chest = stance.at(0.51 * frame.length, -0.06 * frame.depth)
-    ring = [*world(back), *crest[1:], *throat[:0:-1], chest, *world(belly[::-1])]
+    ring = [*stance.line(back), *crest[1:], *throat[:0:-1], chest, *stance.line(belly[::-1])]
     outline = spline(ring, 5)
     if frame.wool > 0:
         outline = _curls(outline, frame.wool)
@@ -333,8 +351,8 @@ def _sideways(frame: Frame, pose: str, request: BodyRequest, three_quarter: bool
         x, y = stance.at(-0.20 * frame.length, -0.47 * frame.depth)
         body.insert(-1, Part(ellipse(x, y, 1.2 * frame.udder, frame.udder), "udder", 0.6, 0.95))
     if frame.marks is not None:
-        body += [Part(np.array(world(mark)), "mark", 0.4, 1.0) for mark in frame.marks(frame)]
-    if frame.wool > 0:
+        body += [Part(np.array(stance.line(mark)), "mark", 0.4, 1.0) for mark in frame.marks(frame)]
+    if frame.wool > 0 and pose != "lying":
         # Wool hangs over the upper legs.
         body[-1:-1] = near
     else:
@@ -363,11 +381,15 @@ def _facing(frame: Frame, pose: str, back: bool) -> list[Part]:
     half = 0.5 * frame.width
     low = pose in ("lying", "sitting")
     height = 0.5 * frame.depth if low else frame.leg + 0.5 * frame.depth
-    depth = 0.5 * frame.depth * (1.25 if pose == "sitting" else 1.0)
+    depth = 0.5 * frame.depth
     skin = (frame.texture, frame.texture_strength)
     if pose == "sitting":
-        height = depth + 0.02
-    torso_outline = spline(np.array([(-0.75, 0.8), (0, 1.0), (0.75, 0.8), (1.0, 0.1), (0.82, -0.7), (0, -1.0), (-0.82, -0.7), (-1.0, 0.1)]) * (half, depth) + (0, height))
+        depth = 0.31 * frame.depth + 0.27 * frame.length
+        height = depth + 0.01
+    torso_outline = spline(
+        np.array([(-0.75, 0.8), (0, 1.0), (0.75, 0.8), (1.0, 0.1), (0.82, -0.7), (0, -1.0), (-0.82, -0.7), (-1.0, 0.1)]) * (half, depth)
+        + (0, height)
+    )
     if frame.wool > 0:
         torso_outline = _curls(torso_outline, frame.wool)
     torso = Part(torso_outline, "coat", 0.7, 1.0, *skin)
@@ -379,11 +401,18 @@ def _facing(frame: Frame, pose: str, back: bool) -> list[Part]:
         path = [(x, top), (x + 0.3 * lean, 0.45 * top), (x + lean, foot + lift)]
         parts.append(Part(limb(path, [0.55 * frame.thigh, 1.35 * foot, 1.05 * foot]), frame.leg_role, 0.6, shade, *skin))
         if frame.sock > 0:
-            parts.append(Part(limb([(x + lean, foot + lift + frame.sock * 0.45 * top), (x + lean, foot + lift)], [1.2 * foot, 1.2 * foot], 2), "sock", 0.5, shade))
+            parts.append(
+                Part(
+                    limb([(x + lean, foot + lift + frame.sock * 0.45 * top), (x + lean, foot + lift)], [1.2 * foot, 1.2 * foot], 2),
+                    "sock",
+                    0.5,
+                    shade,
+                )
+            )
         parts.append(Part(ellipse(x + lean, foot + lift, 1.45 * foot, 1.0 * foot, 0.0, 12), "paw" if frame.paws else "hoof", 0.5, shade))
 
     span = 0.58 * half
-    neck_top = height + 0.25 * frame.depth + frame.neck_length * max(0.25, float(np.sin(np.radians(frame.neck_angle))))
+    neck_top = height + 0.5 * depth + frame.neck_length * max(0.25, float(np.sin(np.radians(frame.neck_angle))))
     if pose == "grazing":
         neck_top = 0.55 * frame.leg
     neck = Part(limb([(0, height + 0.1 * frame.depth), (0, neck_top)], [frame.neck_base * 0.85, frame.neck_tip]), "coat", 0.5, 1.0, *skin)
@@ -401,7 +430,9 @@ def _facing(frame: Frame, pose: str, back: bool) -> list[Part]:
     step = 0.10 if pose in ("walking", "running") else 0.0
     if low and not back:
         for side in (-1.0, 1.0):
-            parts.append(Part(ellipse(side * 0.95 * half, 0.30 * frame.depth, 0.42 * half, 0.30 * frame.depth), frame.leg_role, 0.7, 0.92, *skin))
+            parts.append(
+                Part(ellipse(side * 0.95 * half, 0.30 * frame.depth, 0.42 * half, 0.30 * frame.depth), frame.leg_role, 0.7, 0.92, *skin)
+            )
             parts.append(Part(ellipse(side * 1.15 * half, foot, 1.6 * foot, foot, 0.0, 12), "paw" if frame.paws else "hoof", 0.5, 0.92))
             path = [(side * 0.42 * half, height), (side * 0.45 * half, foot)]
             parts.append(Part(limb(path, [1.3 * foot, 1.2 * foot]), frame.leg_role, 0.6, 1.0, *skin))
