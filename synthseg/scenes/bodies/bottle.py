@@ -27,17 +27,21 @@ def bottle(request: BodyRequest) -> Body:
         "glass": _glass(request, kind),
         "label": lighter(pick(request, "white", "cream", "yellow", "red", "blue", "green", "orange"), 0.1),
         "print": pick(request, "red", "navy", "black", "golden", "maroon"),
-        "cap": pick(request, *{"wine": ("maroon", "black", "golden"), "beer": ("golden", "silver", "red")}.get(kind, ("white", "blue", "red", "green"))),
-        "shine": (250.0, 252.0, 250.0),
+        "cap": pick(
+            request,
+            *{"wine": ("maroon", "black", "golden"), "beer": ("golden", "silver", "red")}.get(kind, ("white", "blue", "red", "green")),
+        ),
     }
     palette["edge"] = darker(palette["glass"], 0.42)
     palette["shine"] = lighter(palette["glass"], 0.62)
-    parts = [Part(_turned(profile, 1.0), "edge", 0.4, gloss=0.1), Part(_turned(profile, 0.86), "glass", 0.8, gloss=0.35)]
-    if kind in ("water", "milk", "sauce") and request.color is None and request.chance(0.7):
-        parts.append(_liquid(request, palette, profile, kind))
+    parts = [Part(_turned(profile, 1.0), "edge", 0.3), Part(_turned(profile, 0.86), "glass", 0.35, gloss=0.1)]
     low, high = neck
+    level = 0.0
+    if kind in ("water", "milk", "sauce") and request.color is None and request.chance(0.7):
+        level = request.span(0.45, 0.9) * top
+        parts.append(_liquid(request, palette, profile, kind, level))
+    parts.append(Part(_streak(profile, 0.74, 0.24, 0.03 * top, low), parts[-1].role if level > low else "glass", 0.1, 0.74))
     parts.append(Part(_streak(profile, -0.62, 0.16, 0.08 * top, 0.93 * top), "shine", 0.0, 1.0))
-    parts.append(Part(_streak(profile, 0.62, 0.07, 0.08 * top, low), "shine", 0.0, 0.85))
     if request.chance(0.85):
         y0 = low * request.span(0.18, 0.38)
         y1 = min(y0 + low * request.span(0.35, 0.6), low * 0.95)
@@ -111,16 +115,19 @@ def _streak(profile: Profile, side: float, width: float, low: float, high: float
     return np.concatenate([right, left[::-1]])
 
 
-def _liquid(request: BodyRequest, palette: dict[str, Color], profile: Profile, kind: str) -> Part:
-    fills = {"water": ("blue", "teal", "orange", "yellow"), "milk": ("white", "cream", "pink"), "sauce": ("red", "yellow", "brown", "maroon")}
+def _liquid(request: BodyRequest, palette: dict[str, Color], profile: Profile, kind: str, level: float) -> Part:
+    fills = {
+        "water": ("blue", "teal", "orange", "yellow"),
+        "milk": ("white", "cream", "pink"),
+        "sauce": ("red", "yellow", "brown", "maroon"),
+    }
     color = pick(request, *fills[kind])
     palette["liquid"] = lighter(color, 0.45) if kind == "water" else color
-    level = request.span(0.45, 0.9) * profile[-1][0]
     p = np.asarray(profile)
     y = np.linspace(0.015, level, 24)
     r = np.interp(y, p[:, 0], p[:, 1]) - 0.016
     side = np.stack([r, y], axis=1)
-    return Part(np.concatenate([side, (side * (-1, 1))[::-1]]), "liquid", 0.8, gloss=0.2)
+    return Part(np.concatenate([side, (side * (-1, 1))[::-1]]), "liquid", 0.3)
 
 
 def _label(request: BodyRequest, radius: float, y0: float, y1: float) -> list[Part]:
@@ -128,17 +135,18 @@ def _label(request: BodyRequest, radius: float, y0: float, y1: float) -> list[Pa
     x = np.linspace(-r, r, 9)
     dip = -sag * np.sqrt(np.maximum(1 - (x / r) ** 2, 0))
     outline = np.concatenate([np.stack([x, y0 + dip], axis=1), np.stack([x, y1 + dip], axis=1)[::-1]])
-    parts = [Part(outline, "label", 0.6)]
+    parts = [Part(outline, "label", 0.2)]
     middle, tall = (y0 + y1) / 2 - sag, y1 - y0
     mark = request.choose("band", "disc", "lines")
     if mark == "band":
-        parts.append(Part(box(-r, middle - tall * 0.16, r, middle + tall * 0.16), "print", 0.5))
+        parts.append(Part(box(-r, middle - tall * 0.16, r, middle + tall * 0.16), "print", 0.1))
     elif mark == "disc":
         size = min(r * 0.55, tall * 0.32)
-        parts.append(Part(ellipse(0, middle, size, size), "print", 0.3))
+        parts.append(Part(ellipse(0, middle, size, size), "print", 0.1))
     else:
         for k, wide in ((0.22, 0.62), (0.0, 0.75), (-0.2, 0.5)):
             parts.append(Part(box(-r * wide, middle + tall * (k - 0.05), r * wide, middle + tall * (k + 0.05)), "print", 0.0))
+    parts.append(Part(box(r * 0.62, y0 - sag * 0.6, r * 0.99, y1 - sag * 0.6), "label", 0.1, 0.72))
     return parts
 
 
@@ -149,7 +157,16 @@ def _cap(request: BodyRequest, kind: str, profile: Profile, low: float, top: flo
     if kind == "beer":
         return [Part(box(-neck * 1.3, low, neck * 1.3, top + 0.015, 0.012), "cap", 0.6, gloss=0.4)]
     if kind == "sauce" and request.chance(0.5):
-        tip = polygon([(-neck * 1.15, low), (neck * 1.15, low), (neck * 0.9, top - 0.04), (neck * 0.3, top + 0.08), (-neck * 0.3, top + 0.08), (-neck * 0.9, top - 0.04)])
+        tip = polygon(
+            [
+                (-neck * 1.15, low),
+                (neck * 1.15, low),
+                (neck * 0.9, top - 0.04),
+                (neck * 0.3, top + 0.08),
+                (-neck * 0.3, top + 0.08),
+                (-neck * 0.9, top - 0.04),
+            ]
+        )
         return [Part(tip, "cap", 0.7, gloss=0.2)]
     return [
         Part(box(-neck * 1.2, low, neck * 1.2, top + 0.01, 0.015), "cap", 0.7, gloss=0.25),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthseg.scenes.bodies.choices import darker, main_color, pick
+from synthseg.scenes.bodies.choices import choose_view, darker, main_color, pick
 from synthseg.scenes.bodies.furniture import Model, view_camera
 from synthseg.scenes.parts import Body, BodyRequest, Color
 
 
 def chair(request: BodyRequest) -> Body:
     """A chair about 1 unit high without arms like a sofa's: front, side, back or three-quarter view."""
-    view = request.view or (request.choose("three_quarter", "three_quarter", "side", "front", "back"))
+    view = choose_view(request, "three_quarter", "three_quarter", "side", "front", "back")
     model = Model(view_camera(request, view, 8, 20))
     kind = request.choose("wooden", "wooden", "office", "stool", "folding")
     if kind == "office":
@@ -52,9 +52,7 @@ def _wooden(request: BodyRequest, model: Model, tall: bool) -> dict[str, Color]:
     return palette
 
 
-def _wooden_back(
-    request: BodyRequest, model: Model, seat: float, top: float, half: float, deep: float, leg: float, lean: float
-) -> None:
+def _wooden_back(request: BodyRequest, model: Model, seat: float, top: float, half: float, deep: float, leg: float, lean: float) -> None:
     def at(y: float, x: float) -> tuple[float, float, float]:
         return x, y, -deep + leg + lean * (y - seat)
 
@@ -95,9 +93,7 @@ def _office(request: BodyRequest, model: Model) -> dict[str, Color]:
         model.rod([(0, 0.13, 0), end], (0.03, 0.018), "metal", gloss=0.3)
     model.rod([(0, 0.12, 0), (0, seat - 0.09, 0)], (0.032, 0.028), "metal", gloss=0.4)
     thick = request.span(0.07, 0.11)
-    model.box(
-        (-half, seat - thick, -deep), (half, seat, deep), "cloth", soft=0.14, bulge=0.5, texture="fabric", texture_strength=0.1
-    )
+    model.box((-half, seat - thick, -deep), (half, seat, deep), "cloth", soft=0.14, bulge=0.5, texture="fabric", texture_strength=0.1)
     low, lean = seat + request.span(0.06, 0.14), -request.span(0.06, 0.2)
     model.rod([(0, seat - 0.05, -deep), (0, low + 0.1, -deep - 0.03)], (0.025, 0.025), "metal")
     wide = half * request.span(0.8, 1.0)
@@ -127,9 +123,7 @@ def _folding(request: BodyRequest, model: Model) -> dict[str, Color]:
         model.rod([(x * 0.9, 0, -deep), (x * 0.9, seat, deep * 0.8)], (pipe, pipe), "frame", gloss=0.3)
     for z, y in ((deep * 0.75, 0.10), (-deep * 0.75, 0.10)):
         model.rod([(-half * 0.95, y, z), (half * 0.95, y, z)], (pipe * 0.8, pipe * 0.8), "frame", shade=0.9)
-    model.box(
-        (-half * 0.88, seat - 0.03, -deep * 0.8), (half * 0.88, seat + 0.015, deep), "panel", texture="fabric", texture_strength=0.1
-    )
+    model.box((-half * 0.88, seat - 0.03, -deep * 0.8), (half * 0.88, seat + 0.015, deep), "panel", texture="fabric", texture_strength=0.1)
     tall = request.span(0.14, 0.30)
     lean = -back / max(top - seat, 0.1)
     z_low = -deep * 0.9 + lean * (top - 0.02 - tall - seat)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synthseg.errors import UsageProblem
 from synthseg.scenes.colors import COLORS, mix, tint
-from synthseg.scenes.parts import BodyRequest, Color
+from synthseg.scenes.parts import BodyRequest, Color, View
 
 BLACK: Color = (8.0, 8.0, 10.0)
 WHITE: Color = (252.0, 252.0, 250.0)
@@ -16,6 +16,11 @@ def main_color(request: BodyRequest, *natural: str) -> Color:
     if name not in COLORS:
         raise UsageProblem(f"color: '{name}' is unknown; use one of {', '.join(sorted(COLORS))}")
     return tint(name, request.rng)
+
+
+def choose_view(request: BodyRequest, *views: View) -> View:
+    """The view asked for, or one of `views`."""
+    return request.view or views[int(request.rng.integers(len(views)))]
 
 
 def pick(request: BodyRequest, *names: str) -> Color:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthseg.scenes.bodies.choices import lighter, main_color, pick
+from synthseg.scenes.bodies.choices import choose_view, lighter, main_color, pick
 from synthseg.scenes.bodies.furniture import Model, view_camera
 from synthseg.scenes.parts import Body, BodyRequest
 
 
 def diningtable(request: BodyRequest) -> Body:
     """A table about 0.6 units high and 1.3 wide, seen from a little above: front, side or three-quarter view."""
-    view = request.view or request.choose("front", "three_quarter", "three_quarter", "side")
-    model = Model(view_camera(request, view, 14, 28, distance=4.5))
+    view = choose_view(request, "front", "three_quarter", "three_quarter")
+    model = Model(view_camera(request, view, 14, 28, distance=4.5, side_yaw=(56.0, 70.0)))
     wood = main_color(request, "brown", "brown", "golden", "beige", "white", "black", "maroon")
     palette = {
         "wood": wood,
@@ -32,14 +32,12 @@ def diningtable(request: BodyRequest) -> Body:
         deep = half * request.span(0.6, 0.95)
         _pedestal(request, model, high - thick, half)
         stretch = half / deep
-        model.round(
-            (0, 0), (high - thick, high), (deep, deep), "wood", bulge=0.2, texture="wood", texture_strength=0.15, stretch=stretch
-        )
+        model.round((0, 0), (high - thick, high), (deep, deep), "wood", bulge=0.2, texture="wood", texture_strength=0.15, stretch=stretch)
         if clothed:
             drop = request.span(0.08, 0.24)
             model.round(
                 (0, 0), (high - drop, high + 0.005), (deep * 1.08, deep * 1.03), "cloth",
-                bulge=0.3, texture="fabric", texture_strength=0.08, stretch=stretch,
+                bulge=0.3, texture="fabric", texture_strength=0.08, stretch=stretch, sheet=True,
             )  # fmt: skip
     else:
         _legs(request, model, high - thick, half, deep)
@@ -47,7 +45,7 @@ def diningtable(request: BodyRequest) -> Body:
         if clothed:
             _tablecloth(request, model, high, half, deep)
     if request.chance(0.65):
-        _lay(request, model, high + 0.006, half, deep, round_top)
+        _lay(request, model, high + 0.008, half, deep, round_top)
     return Body(model.parts(), palette)
 
 
@@ -85,7 +83,7 @@ def _pedestal(request: BodyRequest, model: Model, under: float, half: float) -> 
 def _tablecloth(request: BodyRequest, model: Model, high: float, half: float, deep: float) -> None:
     drop = request.span(0.06, 0.22)
     x, z = half * 1.02, deep * 1.03
-    model.box((-x, high - drop, -z), (x, high + 0.005, z), "cloth", texture="fabric", texture_strength=0.08)
+    model.box((-x, high - drop, -z), (x, high + 0.005, z), "cloth", texture="fabric", texture_strength=0.08, sheet=True)
     y = high + 0.006
     if request.chance(0.5):
         for share in (-0.5, 0.5):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,9 +30,8 @@ _FACES: tuple[tuple[Point, tuple[int, int, int, int]], ...] = (
 )
 """Outward normal and corners, counter-clockwise from outside; corner index is 4 x + 2 y + z."""
 
-_YAWS: dict[View, tuple[float, float]] = {
+_YAWS: dict[str, tuple[float, float]] = {
     "front": (-8.0, 8.0),
-    "side": (84.0, 90.0),
     "back": (172.0, 188.0),
     "three_quarter": (26.0, 52.0),
     "top": (15.0, 50.0),
@@ -47,20 +48,22 @@ class Camera:
     """Radians the camera looks down."""
     distance: float = 6.0
     """Body units from the origin; small values give a strong perspective."""
+    _axes: Points = field(init=False, repr=False)
+    """(3, 3): columns across, up and towards the viewer."""
+
+    def __post_init__(self) -> None:
+        cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
+        self._axes = np.array([[cy, sy * sp, -sy * cp], [0.0, cp, sp], [sy, -cy * sp, cy * cp]])
 
     def project(self, points: ArrayLike) -> Outline:
         """Points (N, 3) on the picture plane, (N, 2), y up."""
-        p = np.asarray(points, dtype=np.float64)
-        cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)
-        across, out = p[:, 0] * cy + p[:, 2] * sy, p[:, 2] * cy - p[:, 0] * sy
-        depth = out * cp + p[:, 1] * sp
-        grow = self.distance / (self.distance - depth)
-        return np.stack([across * grow, (p[:, 1] * cp - out * sp) * grow], axis=1)
+        seen = np.asarray(points, dtype=np.float64) @ self._axes
+        flat: Outline = seen[:, :2] * (self.distance / (self.distance - seen[:, 2:]))
+        return flat
 
     def toward(self) -> Points:
         """Unit vector (3,) from the object to the viewer."""
-        cp = np.cos(self.pitch)
-        return np.array([-np.sin(self.yaw) * cp, np.sin(self.pitch), np.cos(self.yaw) * cp])
+        return self._axes[:, 2]
 
     def shade_of(self, normal: Point) -> float:
         """Brightness factor of a flat face: bright on top, darker to the right and away from the viewer."""
@@ -73,20 +76,33 @@ class Camera:
         return float(0.76 + 0.22 * (z * cy - x * sy) - 0.14 * (x * cy + z * sy))
 
 
-def view_camera(request: BodyRequest, view: View, low_pitch: float, high_pitch: float, distance: float = 6.0) -> Camera:
-    """A camera for the named view; pitches in degrees."""
-    low, high = _YAWS[view]
+def view_camera(
+    request: BodyRequest,
+    view: View,
+    low_pitch: float,
+    high_pitch: float,
+    distance: float = 6.0,
+    side_yaw: tuple[float, float] = (84.0, 90.0),
+) -> Camera:
+    """A camera for the named view, angles in degrees; a long body narrows `side_yaw` so that its side view still tells its length."""
+    low, high = side_yaw if view == "side" else _YAWS[view]
     pitch = request.span(low_pitch, high_pitch) + (14.0 if view == "top" else 0.0)
     return Camera(np.radians(request.rng.uniform(low, high)), np.radians(pitch), distance)
 
 
 def rounded(outline: Outline, share: float) -> Outline:
     """Outline with its corners cut twice (Chaikin); `share` of each edge goes at either end."""
+    return _rounding(len(outline), round(share, 2)) @ outline
+
+
+@cache
+def _rounding(num_corners: int, share: float) -> Points:
+    weights = np.eye(num_corners)
     for cut in (share, 0.25):
-        following = np.roll(outline, -1, axis=0)
-        pair = np.stack([outline + cut * (following - outline), following + cut * (outline - following)], axis=1)
-        outline = pair.reshape(-1, 2)
-    return outline
+        following = np.roll(weights, -1, axis=0)
+        pair = np.stack([weights + cut * (following - weights), following + cut * (weights - following)], axis=1)
+        weights = pair.reshape(-1, num_corners)
+    return weights
 
 
 @dataclass(slots=True)
@@ -103,8 +119,10 @@ class Model:
     camera: Camera
     solids: list[_Solid] = field(default_factory=list)
 
-    def _add(self, corners: Points, parts: list[Part]) -> None:
-        self.solids.append(_Solid(corners.min(axis=0), corners.max(axis=0), parts))
+    def _add(self, corners: Points, parts: list[Part], sheet: bool = False) -> None:
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        # a hanging cloth sorts as what lies on top, for it covers all that it wraps
+        self.solids.append(_Solid(np.array([low[0], high[1] - 1e-4, low[2]]) if sheet else low, high, parts))
 
     def box(
         self,
@@ -118,8 +136,11 @@ class Model:
         texture: Texture = "smooth",
         texture_strength: float = 0.0,
         gloss: float = 0.0,
+        sheet: bool = False,
     ) -> None:
-        """A box between two corners; `lean` shifts z for a unit of height, `soft` (0..0.3) rounds it like a cushion."""
+        """A box between two corners; `lean` shifts z for a unit of height, `soft` (0..0.3) rounds it like a cushion; a `sheet`
+        wraps the solids inside it.
+        """
         corners = np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
         rest = corners.copy()
         corners[:, 2] += lean * (corners[:, 1] - low[1])
@@ -134,7 +155,7 @@ class Model:
                 continue
             outline = rounded(face, soft) if soft > 0 else face
             parts.append(Part(outline, role, bulge, self.camera.shade_of(normal), texture, texture_strength, gloss))
-        self._add(rest, parts)
+        self._add(rest, parts, sheet)
 
     def round(
         self,
@@ -149,8 +170,11 @@ class Model:
         texture_strength: float = 0.0,
         gloss: float = 0.0,
         stretch: float = 1.0,
+        sheet: bool = False,
     ) -> None:
-        """A turned solid about the vertical axis through `center` (x, z): a radius per height; `stretch` widens x."""
+        """A turned solid about the vertical axis through `center` (x, z): a radius per height; `stretch` widens x; a `sheet`
+        wraps the solids inside it.
+        """
         t = np.linspace(0.0, 2 * np.pi, 28, endpoint=False)
         rings = [
             np.stack([center[0] + stretch * r * np.cos(t), np.full_like(t, y), center[1] + r * np.sin(t)], axis=1)
@@ -158,11 +182,11 @@ class Model:
         ]
         flat = [self.camera.project(ring) for ring in rings]
         parts = []
-        for lower, upper in zip(flat[:-1], flat[1:], strict=True):
+        for lower, upper in pairwise(flat):
             hull = cv2.convexHull(np.concatenate([lower, upper]).astype(np.float32))[:, 0].astype(np.float64)
             parts.append(Part(hull, role, bulge, 0.92, texture, texture_strength, gloss))
         parts.append(Part(flat[-1], top_role or role, 0.1, 1.1, texture, texture_strength, gloss))
-        self._add(np.concatenate(rings), parts)
+        self._add(np.concatenate(rings), parts, sheet)
 
     def rod(self, points: Sequence[Point], radii: Sequence[float], role: str, *, shade: float = 1.0, gloss: float = 0.0) -> None:
         """A bent tube through `points` with a radius per point: turned legs, frames, wheels' arms."""
@@ -193,7 +217,7 @@ def grounded(parts: list[Part]) -> list[Part]:
 
 def _area(outline: Outline) -> float:
     x, y = outline[:, 0], outline[:, 1]
-    return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    return float(0.5 * (x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]))
 
 
 def _painting_order(solids: list[_Solid], camera: Camera) -> list[int]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg.scenes.bodies.choices import darker, lighter, main_color, pick
+from synthseg.scenes.bodies.choices import choose_view, darker, lighter, main_color, pick
 from synthseg.scenes.bodies.furniture import Camera, grounded
-from synthseg.scenes.geometry import Outline, ellipse, limb, polygon, rotate, spline
+from synthseg.scenes.bodies.person_head import head_parts
+from synthseg.scenes.geometry import limb, polygon, rotate, spline
 from synthseg.scenes.parts import Body, BodyRequest, Color, Part, View
 
 Vector = NDArray[np.float64]
-Layer = tuple[float, list[Part]]
+_Layer = tuple[float, list[Part]]
 """Distance towards the viewer and what is painted there."""
 
 _SKINS: tuple[Color, ...] = ((244, 208, 178), (228, 182, 146), (202, 148, 108), (168, 112, 76), (126, 82, 54), (86, 56, 40))
@@ -65,17 +66,20 @@ def person(request: BodyRequest) -> Body:
 
     `request.color` colours the upper cloth.
     """
-    view = request.view or request.choose("front", "three_quarter", "side", "side", "back")
-    pose = request.pose if request.pose in _POSES or request.pose == "lying" else request.choose("standing", "walking", "standing", "waving")
+    view = choose_view(request, "front", "three_quarter", "side", "side", "back")
+    pose = request.pose or request.choose("standing", "walking", "standing", "waving")
+    pose = pose if pose in _POSES else "standing"
     low, high = _YAWS[view]
-    camera = Camera(np.radians(request.rng.uniform(low, high)), np.radians(request.rng.uniform(3, 8)), 8.0)
+    pitch = request.rng.uniform(3, 8) + (8 if pose in ("sitting", "riding") else 0)
+    camera = Camera(np.radians(request.rng.uniform(low, high)), np.radians(pitch), 8.0)
     child = request.chance(0.2)
-    build, joints = _proportions(request, child), _POSES[pose if pose in _POSES else "standing"](request)
-    bottom = request.choose("trousers", "trousers", "trousers", "shorts", "skirt")
-    top = request.choose("shirt", "shirt", "jacket", "sweater", "dress" if pose in ("standing", "walking", "waving") else "shirt")
+    build, joints = _proportions(request, child), _POSES[pose](request)
+    upright = pose in ("standing", "walking", "waving", "lying")
+    bottom = request.choose("trousers", "trousers", "trousers", "shorts", "skirt" if upright else "shorts")
+    top = request.choose("shirt", "shirt", "jacket", "sweater", "dress" if upright else "shirt")
     outfit = _Outfit(top, "skirt" if top == "dress" else bottom, top in ("jacket", "sweater") or request.chance(0.25))
     palette = _palette(request, outfit)
-    parts = _figure(request, build, joints, outfit, camera, palette)
+    parts = _figure(request, build, joints, outfit, camera)
     if pose == "lying":
         for part in parts:
             part.outline = rotate(part.outline, -np.pi / 2)
@@ -111,12 +115,16 @@ def _walking(request: BodyRequest) -> _Joints:
 
 def _running(request: BodyRequest) -> _Joints:
     s = request.span
-    return _Joints((s(45, 70), -s(20, 38)), (s(60, 95), s(45, 85)), (-s(35, 55), s(30, 50)), (s(75, 100), s(75, 105)), 3, (10, 10), s(8, 18))
+    return _Joints(
+        (s(45, 70), -s(20, 38)), (s(60, 95), s(45, 85)), (-s(35, 55), s(30, 50)), (s(75, 100), s(75, 105)), 3, (10, 10), s(8, 18)
+    )
 
 
 def _sitting(request: BodyRequest) -> _Joints:
     s = request.span
-    return _Joints((s(78, 92), s(78, 92)), (s(78, 96), s(70, 96)), (s(10, 35), s(10, 35)), (s(35, 70), s(35, 70)), s(4, 14), (12, 12), s(-8, 6))
+    return _Joints(
+        (s(78, 92), s(78, 92)), (s(78, 96), s(70, 96)), (s(10, 35), s(10, 35)), (s(35, 70), s(35, 70)), s(4, 14), (12, 12), s(-8, 6)
+    )
 
 
 def _waving(request: BodyRequest) -> _Joints:
@@ -126,22 +134,35 @@ def _waving(request: BodyRequest) -> _Joints:
 
 def _riding(request: BodyRequest) -> _Joints:
     s = request.span
-    return _Joints((s(50, 72), s(40, 70)), (s(60, 90), s(55, 90)), (s(45, 65), s(45, 65)), (s(10, 35), s(10, 35)), s(10, 20), (12, 12), s(8, 25))
+    return _Joints(
+        (s(50, 72), s(40, 70)), (s(60, 90), s(55, 90)), (s(45, 65), s(45, 65)), (s(10, 35), s(10, 35)), s(10, 20), (12, 12), s(8, 25)
+    )
 
 
-_POSES = {"standing": _standing, "walking": _walking, "running": _running, "sitting": _sitting, "waving": _waving, "riding": _riding}
+_POSES = {
+    "standing": _standing,
+    "walking": _walking,
+    "running": _running,
+    "sitting": _sitting,
+    "waving": _waving,
+    "riding": _riding,
+    "lying": _standing,
+}
 
 
 def _palette(request: BodyRequest, outfit: _Outfit) -> dict[str, Color]:
     rng = request.rng
     base = np.asarray(_SKINS[int(rng.integers(len(_SKINS)))]) + rng.normal(0, 5, 3)
-    skin = (float(base[0]), float(base[1]), float(base[2]))
-    cloth = main_color(request, "red", "blue", "green", "yellow", "white", "black", "gray", "purple", "orange", "pink", "teal", "navy", "maroon", "beige")
+    skin = (float(base[0]) * 0.94, float(base[1]) * 0.94, float(base[2]) * 0.94)
+    cloth = main_color(
+        request, "red", "blue", "green", "yellow", "white", "black", "gray", "purple", "orange", "pink", "teal", "navy", "maroon", "beige"
+    )
     lower = cloth if outfit.top == "dress" else pick(request, "navy", "blue", "black", "gray", "beige", "brown", "maroon", "green", "white")
     return {
         "skin": skin, "blush": darker(skin, 0.12), "top": cloth, "trim": lighter(cloth, 0.5) if sum(cloth) < 420 else darker(cloth, 0.45),
         "bottom": lower, "belt": darker(lower, 0.5), "shoe": pick(request, "black", "brown", "white", "red", "gray", "blue"),
-        "hair": pick(request, "black", "brown", "brown", "golden", "gray", "maroon"), "hat": pick(request, "red", "blue", "black", "white", "green", "brown", "yellow"),
+        "hair": pick(request, "black", "brown", "brown", "golden", "gray", "black"),
+        "hat": pick(request, "red", "blue", "black", "white", "green", "brown", "yellow"),
         "inner": pick(request, "white", "cream", "gray", "red", "blue"), "eye": (28.0, 24.0, 24.0), "mouth": (150.0, 66.0, 62.0),
     }  # fmt: skip
 
@@ -152,36 +173,37 @@ def _swing(angle: float, out: float, side: int) -> Vector:
     return np.array([side * np.sin(o), -np.cos(a) * np.cos(o), np.sin(a) * np.cos(o)])
 
 
-def _figure(
-    request: BodyRequest, build: _Build, joints: _Joints, outfit: _Outfit, camera: Camera, palette: dict[str, Color]
-) -> list[Part]:
+def _figure(request: BodyRequest, build: _Build, joints: _Joints, outfit: _Outfit, camera: Camera) -> list[Part]:
     toward = camera.toward()
     lean = np.radians(joints.lean)
     up = np.array([0.0, np.cos(lean), np.sin(lean)])
     pelvis = np.zeros(3)
     chest = pelvis + up * build.torso
-    layers: list[Layer] = [(0.0, _torso(request, build, outfit, camera, pelvis, up))]
+    layers: list[_Layer] = [(0.0, _torso(request, build, outfit, camera, pelvis, up))]
     head = chest + up * (build.neck + build.head * 0.5) + np.array([0.0, 0.0, 0.01])
-    layers.append((0.012, _head(request, build, camera, chest, head, palette)))
+    layers.append((0.012, head_parts(request, build.head, camera, chest, head)))
     for index, side in enumerate((-1, 1)):
-        hip = pelvis + (side * (build.hip - build.leg_r * 0.75), 0.0, 0.0)
+        hip = pelvis + np.array((side * (build.hip - build.leg_r * 0.75), 0.0, 0.0))
         thigh = _swing(joints.hip[index], joints.spread, side)
         shin = _swing(joints.hip[index] - joints.knee[index], joints.spread * 0.5, side)
         knee = hip + thigh * build.thigh
         ankle = knee + shin * build.shin
         depth = float(((hip + knee) / 2) @ toward)
-        layers.append((depth - 0.02 if abs(depth) < 0.06 else depth, _leg(build, outfit, camera, hip, knee, ankle, joints.hip[index] - joints.knee[index], depth)))
+        bent_up = joints.hip[index] > 40
+        # the clothes' hem hangs over a hanging leg, whichever side is nearer
+        layer = depth if bent_up and depth > 0.05 else 0.02 * depth - 0.01
+        layers.append((layer, _leg(build, outfit, camera, hip, knee, ankle, joints.hip[index] - joints.knee[index], depth)))
         shoulder = chest + np.array([side * (build.shoulder - build.arm_r * 0.4), -build.arm_r * 1.2, 0.0])
         arm = _swing(joints.shoulder[index] + joints.lean, joints.arm_out[index], side)
         raised = joints.arm_out[index] > 90
         bent = joints.arm_out[index] + joints.elbow[index] if raised else (-joints.arm_out[index] if joints.arm_out[index] > 30 else 4.0)
-        fore = _swing(joints.shoulder[index] + (0.0 if raised else joints.elbow[index]), bent if raised else bent, side)
+        fore = _swing(joints.shoulder[index] + (0.0 if raised else joints.elbow[index]), bent, side)
         elbow = shoulder + arm * build.upper_arm
         hand = elbow + fore * build.forearm
         depth = float(((shoulder + elbow + hand) / 3 - chest) @ toward)
         layers.append((depth + 0.03, _arm(build, outfit, camera, shoulder, elbow, hand, depth)))
     if outfit.bottom == "skirt":
-        layers.append((0.004 if joints.hip[0] < 60 else 0.25, _skirt(request, build, joints, camera, pelvis, outfit)))
+        layers.append((0.004, _skirt(request, build, joints, camera, pelvis, outfit)))
     layers.sort(key=lambda layer: layer[0])
     return [part for _, parts in layers for part in parts]
 
@@ -193,14 +215,14 @@ def _girth(camera: Camera, half_width: float, half_depth: float) -> float:
 def _torso(request: BodyRequest, build: _Build, outfit: _Outfit, camera: Camera, pelvis: Vector, up: Vector) -> list[Part]:
     levels = np.array([-0.06 if outfit.top != "jacket" else -0.12, 0.06, 0.38, 0.72, 0.90, 1.0])
     wide = (build.hip, build.hip * 0.98, build.waist, build.shoulder * 0.86, build.shoulder * 0.98, build.shoulder * 0.62)
-    deep = (0.075, 0.075, 0.066, 0.08, 0.065, 0.04)
+    deep = (0.086, 0.086, 0.076, 0.094, 0.078, 0.05)
     spine = camera.project(pelvis + up * (levels * build.torso)[:, None])
     half = np.array([_girth(camera, w, d * (build.waist / 0.085) ** 0.5) for w, d in zip(wide, deep, strict=True)])[:, None]
     axis = spine[-1] - spine[0]
     axis = axis / np.linalg.norm(axis)
     normal = np.array([axis[1], -axis[0]])
     outline = spline(np.concatenate([spine + normal * half, (spine - normal * half)[::-1]]), samples=4)
-    parts = [Part(outline, "top", 0.8, texture="fabric", texture_strength=0.08)]
+    parts = [Part(outline, "top", 0.6, texture="fabric", texture_strength=0.08)]
     facing = float(np.cos(camera.yaw))
     middle = spine[:, :] + normal * float(np.sin(camera.yaw)) * half * 0.75
     if outfit.top == "jacket" and facing > 0.2:
@@ -213,24 +235,50 @@ def _torso(request: BodyRequest, build: _Build, outfit: _Outfit, camera: Camera,
         high = max(high, low + 0.12)
         points = [np.array([np.interp(v, levels, spine[:, k]) for k in (0, 1)]) for v in (low, high)]
         widths = [np.interp(v, levels, half[:, 0]) * 0.99 for v in (low, high)]
-        band = [points[0] + normal * widths[0], points[1] + normal * widths[1], points[1] - normal * widths[1], points[0] - normal * widths[0]]
+        band = [
+            points[0] + normal * widths[0],
+            points[1] + normal * widths[1],
+            points[1] - normal * widths[1],
+            points[0] - normal * widths[0],
+        ]
         parts.append(Part(polygon(band), "trim", 0.6))
     if outfit.top != "jacket":
         foot = spine[0] + axis * 0.012
-        parts.append(Part(polygon([foot + normal * half[0], spine[1] + normal * half[1] * 0.98, spine[1] - normal * half[1] * 0.98, foot - normal * half[0]]), "top" if outfit.top in ("dress", "sweater") else "belt", 0.4))
+        parts.append(
+            Part(
+                polygon(
+                    [
+                        foot + normal * half[0],
+                        spine[1] + normal * half[1] * 0.98,
+                        spine[1] - normal * half[1] * 0.98,
+                        foot - normal * half[0],
+                    ]
+                ),
+                "top" if outfit.top in ("dress", "sweater") else "belt",
+                0.4,
+            )
+        )
     return parts
 
 
 def _skirt(request: BodyRequest, build: _Build, joints: _Joints, camera: Camera, pelvis: Vector, outfit: _Outfit) -> list[Part]:
     long = build.thigh * request.span(0.85, 1.35)
-    waist = camera.project(np.array([pelvis + (0, 0.04, 0), pelvis + (0, -0.5 * long, 0), pelvis + (0, -long, 0)]))
+    waist = camera.project(pelvis + np.array([(0, 0.04, 0), (0, -0.5 * long, 0), (0, -long, 0)]))
     stride = abs(joints.hip[0] - joints.hip[1]) / 400
     flare = request.span(1.25, 1.9)
     halves = [_girth(camera, build.hip * k, 0.075 * k + stride * d) for k, d in ((0.95, 0.0), ((1 + flare) / 2, 0.5), (flare, 1.0))]
     right = np.stack([waist[:, 0] + halves, waist[:, 1]], axis=1)
     left = np.stack([waist[:, 0] - halves, waist[:, 1]], axis=1)
     hem = np.array([(waist[2, 0], waist[2, 1] - 0.015)])
-    return [Part(np.concatenate([right, hem, left[::-1]]), "top" if outfit.top == "dress" else "bottom", 0.7, texture="fabric", texture_strength=0.1)]
+    return [
+        Part(
+            np.concatenate([right, hem, left[::-1]]),
+            "top" if outfit.top == "dress" else "bottom",
+            0.7,
+            texture="fabric",
+            texture_strength=0.1,
+        )
+    ]
 
 
 def _tube(camera: Camera, joints: list[Vector], radii: list[float], role: str, shade: float) -> list[Part]:
@@ -239,8 +287,11 @@ def _tube(camera: Camera, joints: list[Vector], radii: list[float], role: str, s
     first, second = flat[1] - flat[0], flat[2] - flat[1]
     cosine = float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-9))
     if cosine > 0.6 and min(np.linalg.norm(first), np.linalg.norm(second)) > radii[1]:
-        return [Part(limb(flat, radii), role, 0.8, shade, "fabric", 0.05)]
-    return [Part(limb(flat[:2], radii[:2]), role, 0.8, shade, "fabric", 0.05), Part(limb(flat[1:], radii[1:]), role, 0.8, shade, "fabric", 0.05)]
+        return [Part(limb(flat, radii), role, 0.6, shade, "fabric", 0.05)]
+    return [
+        Part(limb(flat[:2], radii[:2]), role, 0.6, shade, "fabric", 0.05),
+        Part(limb(flat[1:], radii[1:]), role, 0.6, shade, "fabric", 0.05),
+    ]
 
 
 def _leg(build: _Build, outfit: _Outfit, camera: Camera, hip: Vector, knee: Vector, ankle: Vector, tilt: float, depth: float) -> list[Part]:
@@ -252,7 +303,13 @@ def _leg(build: _Build, outfit: _Outfit, camera: Camera, hip: Vector, knee: Vect
     heel = ankle - (0.0, r * 0.2, 0.02)
     tip = heel + np.array([0.0, np.sin(toe) * 0.09 - 0.012, np.cos(toe) * 0.09])
     parts = [Part(limb(camera.project(np.array([heel, tip])), (r * 0.55, r * 0.46)), "shoe", 0.7, shade, gloss=0.1)]
-    parts += _tube(camera, [hip, knee, ankle], [r * slim * 1.05, r * slim * 0.82, r * slim * (0.68 if covered else 0.5)], "bottom" if covered else "skin", shade)
+    parts += _tube(
+        camera,
+        [hip, knee, ankle],
+        [r * slim * 1.05, r * slim * 0.82, r * slim * (0.68 if covered else 0.5)],
+        "bottom" if covered else "skin",
+        shade,
+    )
     if outfit.bottom == "shorts":
         end = hip + (knee - hip) * 0.82
         parts.append(Part(limb(camera.project(np.array([hip, end])), (r * 1.1, r * 1.05), cap=2), "bottom", 0.7, shade))
@@ -268,61 +325,5 @@ def _arm(build: _Build, outfit: _Outfit, camera: Camera, shoulder: Vector, elbow
         return parts + _tube(camera, [shoulder, elbow, hand], [r * 1.15, r, r * 0.85], "top", shade)
     parts += _tube(camera, [shoulder, elbow, hand], [r, r * 0.85, r * 0.66], "skin", shade)
     end = shoulder + (elbow - shoulder) * 0.7
-    parts.append(Part(limb(camera.project(np.array([shoulder, end])), (r * 1.2, r * 1.15), cap=3), "top", 0.8, shade))
+    parts.append(Part(limb(camera.project(np.array([shoulder, end])), (r * 1.2, r * 1.15), cap=3), "top", 0.5, shade))
     return parts
-
-
-def _head(request: BodyRequest, build: _Build, camera: Camera, chest: Vector, head: Vector, palette: dict[str, Color]) -> list[Part]:
-    neck, (cx, cy) = camera.project(np.array([chest - (0, 0.02, 0), head])), camera.project(head[None])[0]
-    ry = build.head / 2
-    rx = ry * request.span(0.76, 0.88)
-    turn, facing = float(np.sin(camera.yaw)), float(np.cos(camera.yaw))
-    rx *= 1 + 0.12 * abs(turn)
-    style = request.choose("short", "short", "long", "bun", "bald", "curly")
-    parts: list[Part] = []
-    if style == "long":
-        fall = request.span(0.9, 1.7)
-        strand = spline([(-rx * 1.15, 0.2 * ry), (0, ry), (rx * 1.15, 0.2 * ry), (rx * 1.2, -ry * fall), (0, -ry * fall * 1.05), (-rx * 1.2, -ry * fall)], 4)
-        parts.append(Part(strand * (1 - 0.22 * abs(turn), 1.0) + (cx - 0.3 * turn * rx, cy), "hair", 0.7, 0.9))
-    if style == "bun":
-        parts.append(Part(ellipse(cx - turn * rx * 1.05, cy + ry * 0.75, ry * 0.42, ry * 0.42), "hair", 0.9))
-    parts.append(Part(limb(neck, (ry * 0.48, ry * 0.46)), "skin", 0.6, 0.86))
-    bald = style == "bald"
-    swell = 1.22 if style == "curly" else 1.06
-    if facing < -0.5:
-        parts.append(Part(ellipse(cx, cy, rx, ry), "skin", 0.8))
-        if not bald:
-            parts.append(Part(ellipse(cx, cy + ry * 0.12, rx * swell, ry * 0.96 * swell), "hair", 0.8, texture="fur", texture_strength=0.2))
-        if style == "long":
-            parts.append(Part(parts[0].outline, "hair", 0.7, texture="fur", texture_strength=0.2))
-    else:
-        back = ellipse(cx, cy + ry * 0.1, rx * swell, ry * 0.95 * swell)
-        parts.append(Part(back, "skin" if bald else "hair", 0.8, texture="smooth" if bald else "fur", texture_strength=0.2))
-        shift = turn * rx * 0.28
-        width = rx * (0.9 - 0.2 * abs(turn))
-        face = spline([(-width, 0.25 * ry), (-width * 0.8, 0.55 * ry), (width * 0.8, 0.55 * ry), (width, 0.25 * ry), (width * 0.85, -0.5 * ry), (width * 0.4 + 0.2 * turn * width, -ry), (-width * 0.4 + 0.2 * turn * width, -ry), (-width * 0.85, -0.5 * ry)], 4)
-        parts.append(Part(face + (cx + shift, cy), "skin", 0.7))
-        if turn > 0.5:
-            nose = cx + shift + width
-            parts.append(Part(polygon([(nose - 0.02, cy + 0.15 * ry), (nose + 0.22 * ry, cy - 0.2 * ry), (nose - 0.02, cy - 0.3 * ry)]), "skin", 0.3))
-            parts.append(Part(ellipse(cx - 0.25 * rx, cy - 0.08 * ry, 0.13 * ry, 0.2 * ry, samples=10), "blush", 0.6))
-        eyes = (0.55,) if turn > 0.75 else (-0.42 + 0.3 * turn, 0.42 + 0.3 * turn)
-        for e in eyes:
-            parts.append(Part(ellipse(cx + shift + e * width, cy + 0.08 * ry, 0.12 * ry, 0.13 * ry, samples=8), "eye", 0.0))
-        mouth = cx + shift + width * 0.5 * turn
-        parts.append(Part(ellipse(mouth, cy - 0.55 * ry, width * 0.32, 0.07 * ry, samples=8), "mouth", 0.0))
-    if request.chance(0.25):
-        parts += _hat(request, cx, cy, rx * 1.1, ry, turn if facing > -0.5 else 0.0)
-    return parts
-
-
-def _hat(request: BodyRequest, cx: float, cy: float, rx: float, ry: float, turn: float) -> list[Part]:
-    t = np.linspace(0, np.pi, 14)
-    dome = np.stack([cx + rx * 1.05 * np.cos(t), cy + 0.35 * ry + 0.85 * ry * np.sin(t)], axis=1)
-    kind = request.choose("cap", "beanie", "brim")
-    if kind == "cap":
-        brim = ellipse(cx + turn * rx * 1.05, cy + 0.36 * ry, rx * (0.75 - 0.1 * abs(turn)), ry * 0.14)
-        return [Part(dome, "hat", 0.8), Part(brim, "hat", 0.4, 0.75)]
-    if kind == "beanie":
-        return [Part(dome, "hat", 0.8, texture="wool", texture_strength=0.2), Part(ellipse(cx, cy + 0.38 * ry, rx * 1.08, 0.16 * ry), "hat", 0.6, 0.8)]
-    return [Part(ellipse(cx, cy + 0.4 * ry, rx * 1.9, ry * 0.22), "hat", 0.4, 0.85), Part(dome, "hat", 0.8)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from synthseg.scenes.bodies.choices import darker, lighter, main_color, pick
+from synthseg.scenes.bodies.choices import choose_view, darker, lighter, main_color, pick
 from synthseg.scenes.bodies.furniture import Model, view_camera
 from synthseg.scenes.parts import Body, BodyRequest, Texture
 
 
 def sofa(request: BodyRequest) -> Body:
     """A sofa about 0.55 units high and 1.3 wide: front, side, back or three-quarter view."""
-    view = request.view or request.choose("front", "three_quarter", "three_quarter", "side")
-    model = Model(view_camera(request, view, 9, 22, distance=5.0))
+    view = choose_view(request, "front", "front", "three_quarter", "three_quarter", "three_quarter", "side")
+    model = Model(view_camera(request, view, 9, 22, distance=5.0, side_yaw=(54.0, 66.0)))
     leather = request.chance(0.35)
     natural = ("brown", "black", "maroon", "cream", "white") if leather else ("gray", "beige", "blue", "red", "teal", "green", "cream")
     cloth = main_color(request, *natural)

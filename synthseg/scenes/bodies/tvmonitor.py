@@ -115,9 +115,22 @@ def _screen(
         return np.column_stack([p, np.full(len(p), z)])
 
     palette["screen"] = lighter((16.0, 19.0, 26.0), request.span(0.0, 0.14))
-    edge = ((0.0, 0.0), (0.5, -rounding / 2), (1.0, 0.0), (1 + rounding / 2, 0.5), (1.0, 1.0), (0.5, 1 + rounding / 2), (0.0, 1.0), (-rounding / 2, 0.5))
+    edge = (
+        (0.0, 0.0),
+        (0.5, -rounding / 2),
+        (1.0, 0.0),
+        (1 + rounding / 2, 0.5),
+        (1.0, 1.0),
+        (0.5, 1 + rounding / 2),
+        (0.0, 1.0),
+        (-rounding / 2, 0.5),
+    )
     model.decal(on(*edge), "screen", bulge=0.25, gloss=0.12)
-    showing = request.choose("desktop", "desktop", "off", "landscape") if computer else request.choose("off", "landscape", "bars", "match", "face")
+    showing = (
+        request.choose("desktop", "desktop", "off", "landscape")
+        if computer
+        else request.choose("off", "landscape", "bars", "match", "face")
+    )
     {"off": _off, "landscape": _landscape, "bars": _bars, "match": _match, "face": _face, "desktop": _desktop}[showing](
         request, model, palette, on
     )
@@ -164,7 +177,11 @@ def _match(request: BodyRequest, model: Model, palette: dict[str, Color], on: On
 
 def _face(request: BodyRequest, model: Model, palette: dict[str, Color], on: OnScreen) -> None:
     palette["studio"], palette["suit"] = pick(request, "blue", "teal", "purple", "navy"), pick(request, "gray", "red", "black", "white")
-    palette["skin"], palette["hair"], palette["band"] = (212.0, 160.0, 124.0), pick(request, "brown", "black", "golden"), pick(request, "red", "white", "yellow")
+    palette["skin"], palette["hair"], palette["band"] = (
+        (212.0, 160.0, 124.0),
+        pick(request, "brown", "black", "golden"),
+        pick(request, "red", "white", "yellow"),
+    )
     model.decal(on((0.02, 0.03), (0.98, 0.03), (0.98, 0.97), (0.02, 0.97)), "studio")
     u = request.span(0.3, 0.7)
     t = np.linspace(0, 2 * np.pi, 14, endpoint=False)
