@@ -161,7 +161,8 @@ def bird(request: BodyRequest) -> Body:
     view = pick_view(request, "side", "three_quarter", "front", "back")
     palette = _palette(kind, request)
     if pose == "flying":
-        return Body(settle(_flying(kind, request)), palette, "air")
+        airborne = _flying(kind, request) if view == "side" else _soaring(kind, request, view == "back")
+        return Body(settle(airborne), palette, "air")
     if view in ("front", "back") and pose != "swimming":
         return Body(settle(_facing(kind, request, view == "back")), palette)
     parts = _perched(kind, request, pose)
@@ -394,7 +395,16 @@ def _facing(kind: _Kind, request: BodyRequest, back: bool) -> list[Part]:
                 (s * 0.72 * half, middle - 0.2 * deep),
             ]
         parts.append(Part(spline(wing, 4), "wing", 0.5, 1.0, "feather", 0.14))
-    parts.append(Part(ellipse(0, head, radius, radius, 0.0, 20), "head", 0.6, 1.0, "feather", 0.06))
+        if back:
+            for k in (0.25, -0.10, -0.45):
+                line = [(s * 0.80 * half, middle + k * deep), (s * 0.25 * half, middle + (k - 0.35) * deep)]
+                parts.append(Part(limb(line, [0.009, 0.005], 1), "bar" if k > 0 else "quill", 0.1))
+    return parts + _frontal_head(kind, head, radius, back)
+
+
+def _frontal_head(kind: _Kind, head: float, radius: float, back: bool) -> list[Part]:
+    """Head at height `head` above the origin, seen from the front or the back."""
+    parts = [Part(ellipse(0, head, radius, radius, 0.0, 20), "head", 0.6, 1.0, "feather", 0.06)]
     if back:
         return parts
     for s in (-1, 1):
@@ -478,3 +488,32 @@ def _flying(kind: _Kind, request: BodyRequest) -> list[Part]:
         parts.append(Part(feet, "leg", 0.4))
     parts += _head(kind, head[0], head[1], radius, kind.beak_length)
     return parts + wing((0.10 * half, 0.10 * deep), beat, 1.0)
+
+
+def _soaring(kind: _Kind, request: BodyRequest, back: bool) -> list[Part]:
+    """On the wing, coming towards the viewer or leaving: both wings spread to the sides."""
+    deep = kind.body[1] * request.span(0.90, 1.10)
+    span = 0.95 * kind.wingspan * request.span(0.9, 1.15)
+    chord = 0.16 + 0.35 * deep
+    rise = request.span(0.05, 0.45)
+    parts: list[Part] = []
+    for s in (-1, 1):
+        lead = [(0.0, 0.2), (0.35, 0.50), (0.70, 0.42), (1.0, -0.15)]
+        fringe = [(0.92, -0.34), (0.80, -0.36), (0.70, -0.54), (0.58, -0.50), (0.46, -0.66), (0.32, -0.61), (0.18, -0.72), (0.0, -0.60)]
+        flat = np.array(lead + fringe)
+        wing = np.stack([s * (0.5 * deep + span * flat[:, 0]), chord * flat[:, 1] + rise * span * flat[:, 0]], axis=1)
+        parts.append(Part(wing, "wing", 0.4, 0.95, "feather", 0.16))
+        parts.append(Part(spline(wing[[0, 1, 2, 9, 11]] * (0.9, 0.8), 3), "back", 0.4, 1.0, "feather", 0.10))
+        parts += [Part(limb([0.5 * (wing[p] + wing[q]), wing[q]], [0.004, 0.004], 1), "quill", 0.1) for p, q in ((2, 5), (1, 7), (1, 9))]
+    fan = polygon(
+        [
+            (-0.35 * deep, -0.5 * deep),
+            (0.35 * deep, -0.5 * deep),
+            (0.6 * deep, -deep - 0.4 * kind.tail),
+            (-0.6 * deep, -deep - 0.4 * kind.tail),
+        ]
+    )
+    trunk = Part(ellipse(0, 0, 0.75 * deep, 0.95 * deep), "back" if back else "breast", 0.7, 1.0, "feather", 0.08)
+    tail = Part(fan, "tail", 0.3, 1.0, "feather", 0.15)
+    head = _frontal_head(kind, 0.75 * deep, 0.85 * kind.head_radius, back)
+    return [*parts, *head, trunk, tail] if back else [*parts, tail, trunk, *head]

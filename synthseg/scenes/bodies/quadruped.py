@@ -415,8 +415,11 @@ def _facing(frame: Frame, pose: str, back: bool) -> list[Part]:
     neck_top = height + 0.5 * depth + frame.neck_length * max(0.25, float(np.sin(np.radians(frame.neck_angle))))
     if pose == "grazing":
         neck_top = 0.55 * frame.leg
+    muzzle = frame.face()
+    # The muzzle never sinks into the ground.
+    neck_top = max(neck_top, 0.02 - min(float(p.outline[:, 1].min()) for p in muzzle))
     neck = Part(limb([(0, height + 0.1 * frame.depth), (0, neck_top)], [frame.neck_base * 0.85, frame.neck_tip]), "coat", 0.5, 1.0, *skin)
-    face = place(frame.face(), (0.0, neck_top))
+    face = place(muzzle, (0.0, neck_top))
     if back:
         if pose != "grazing":
             parts += [replace(neck, shade=0.85), *place([p for p in face if p.role not in FACIAL_ROLES], (0.0, 0.0), shade=0.9)]
@@ -428,18 +431,25 @@ def _facing(frame: Frame, pose: str, back: bool) -> list[Part]:
         post(1.15 * span, 0.0, FAR_SHADE, 0.05)
     parts.append(torso)
     step = 0.10 if pose in ("walking", "running") else 0.0
-    if low and not back:
+    if low:
         for side in (-1.0, 1.0):
             parts.append(
                 Part(ellipse(side * 0.95 * half, 0.30 * frame.depth, 0.42 * half, 0.30 * frame.depth), frame.leg_role, 0.7, 0.92, *skin)
             )
             parts.append(Part(ellipse(side * 1.15 * half, foot, 1.6 * foot, foot, 0.0, 12), "paw" if frame.paws else "hoof", 0.5, 0.92))
+            if back:
+                continue
             path = [(side * 0.42 * half, height), (side * 0.45 * half, foot)]
             parts.append(Part(limb(path, [1.3 * foot, 1.2 * foot]), frame.leg_role, 0.6, 1.0, *skin))
             parts.append(Part(ellipse(side * 0.45 * half, foot, 1.5 * foot, foot, 0.0, 12), "paw" if frame.paws else "hoof", 0.5))
-    elif not low:
+    else:
         post(-span, -0.01, 1.0, step)
         post(span, 0.01, 1.0, 0.0)
     if back:
-        return parts + place(frame.tail("back"), (0.0, height + 0.25 * frame.depth))
+        tail = frame.tail("back")
+        reach = min(float(p.outline[:, 1].min()) for p in tail)
+        # A low animal with paws keeps its tail near the ground; a long hanging tail is cut off where it meets the ground.
+        root = max(min(0.30 * frame.depth, height), -reach) if low and frame.paws else height + 0.25 * frame.depth
+        hanging = place(tail, (0.0, root))
+        return parts + [replace(p, outline=np.maximum(p.outline, (-np.inf, 0.0))) for p in hanging]
     return [*parts, neck, *face]
