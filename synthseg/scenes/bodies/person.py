@@ -129,7 +129,7 @@ def _sitting(request: BodyRequest) -> _Joints:
 
 def _waving(request: BodyRequest) -> _Joints:
     s = request.span
-    return _Joints((2, -2), (0, 2), (s(-8, 8), 0), (s(5, 30), s(20, 70)), s(3, 8), (10, s(105, 145)))
+    return _Joints((2, -2), (0, 2), (s(-8, 8), s(-50, -25)), (s(5, 30), s(20, 70)), s(3, 8), (10, s(105, 145)))
 
 
 def _riding(request: BodyRequest) -> _Joints:

@@ -1,4 +1,4 @@
-"""Television sets and monitors: flat set on a stand or on its wall mount, tube set with an antenna, computer monitor."""
+"""Television sets and monitors: flat set on a stand or on the wall above its sound bar, tube set with an antenna, computer monitor."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from synthseg.scenes.parts import Body, BodyRequest, Color, View
 OnScreen = Callable[..., Points]
 """Maps (u, v) pairs in 0..1 of the screen, v up, to points of the model."""
 
+_BROADCASTS = ("off", "landscape", "bars", "match", "face")
 _VIEWS: tuple[View, ...] = ("front", "three_quarter")
 
 
@@ -25,13 +26,9 @@ def tvmonitor(request: BodyRequest) -> Body:
     palette: dict[str, Color] = {"black": (22.0, 22.0, 25.0), "lamp": (90.0, 220.0, 120.0)}
     if kind == "tube":
         _tube(request, model, palette)
-        stand = "ground" if request.chance(0.4) else "surface"
     else:
         _flat(request, model, palette, computer=kind == "monitor")
-        stand = "surface"
-    body = Body(model.parts(), palette)
-    body.stand = "ground" if stand == "ground" else "surface"
-    return body
+    return Body(model.parts(), palette, stand="ground" if kind == "tube" and request.chance(0.4) else "surface")
 
 
 def _flat(request: BodyRequest, model: Model, palette: dict[str, Color], computer: bool) -> None:
@@ -40,10 +37,12 @@ def _flat(request: BodyRequest, model: Model, palette: dict[str, Color], compute
     half = request.span(0.38, 0.46) if computer else request.span(0.48, 0.58)
     tall = half * 2 * (request.span(0.58, 0.72) if computer else request.span(0.54, 0.62))
     mounted = not computer and request.chance(0.2)
-    low = 0.02 if mounted else request.span(0.10, 0.20) * (1.3 if computer else 0.8)
+    low = 0.11 if mounted else request.span(0.10, 0.20) * (1.3 if computer else 0.8)
     thin, rim = request.span(0.03, 0.07), request.span(0.02, 0.05)
     if mounted:
         model.box((-0.12, low + tall * 0.3, -0.12), (0.12, low + tall * 0.7, -thin), "foot")
+        bar = half * request.span(0.5, 0.8)
+        model.box((-bar, 0.0, -0.04), (bar, 0.055, 0.04), "foot", soft=0.05, gloss=0.1)
     elif computer or request.chance(0.6):
         wide = half * request.span(0.35, 0.55)
         model.round((0, 0), (0.0, 0.025), (0.13, 0.12), "foot", stretch=wide / 0.13, gloss=0.2)
@@ -55,7 +54,13 @@ def _flat(request: BodyRequest, model: Model, palette: dict[str, Color], compute
             model.rod([(sx * x, low + 0.02, -0.03), (sx * x * 1.05, 0.0, -0.12)], (0.02, 0.016), "foot", shade=0.7)
     model.box((-half, low, -thin / 2), (half, low + tall, thin / 2), "case", gloss=0.12)
     chin = rim * (2.0 if computer else 1.2)
-    _screen(request, model, palette, (-half + rim, low + chin), (half - rim, low + tall - rim), thin / 2, computer)
+    if computer:
+        shows: tuple[str, ...] = ("desktop", "desktop", "off", "landscape")
+    else:
+        # a landscape on the wall would be a painting
+        shows = ("off", "bars", "match", "face") if mounted else _BROADCASTS
+    _screen(request, model, palette, (-half + rim, low + chin), (half - rim, low + tall - rim), thin / 2, shows)
+    model.decal(_panel(half * 0.84, low + chin * 0.3, half * 0.88, low + chin * 0.7, thin / 2), "lamp")
 
 
 def _tube(request: BodyRequest, model: Model, palette: dict[str, Color]) -> None:
@@ -72,7 +77,7 @@ def _tube(request: BodyRequest, model: Model, palette: dict[str, Color]) -> None
     model.box((-half, low, -deep * 0.3), (half, top, deep), "case", texture="wood", texture_strength=0.08, soft=0.03, gloss=0.08)
     right = request.span(0.14, 0.2) if request.chance(0.6) else 0.05
     model.decal(_panel(-half * 0.95, low + 0.03, half * 0.95, top - 0.03, deep), "foot")
-    _screen(request, model, palette, (-half * 0.9, low + 0.08), (half * (0.95 - right * 2), top - 0.06), deep, False, rounding=0.08)
+    _screen(request, model, palette, (-half * 0.9, low + 0.08), (half * (0.95 - right * 2), top - 0.06), deep, _BROADCASTS, rounding=0.08)
     if right > 0.1:
         x = half * (0.95 - right)
         for y in (top - 0.12, top - 0.24):
@@ -104,10 +109,10 @@ def _screen(
     low: tuple[float, float],
     high: tuple[float, float],
     z: float,
-    computer: bool,
+    shows: tuple[str, ...],
     rounding: float = 0.0,
 ) -> None:
-    """Draw the lit or dark screen between two corners of the case's front face."""
+    """Draw the screen between two corners of the case's front face, dark or with one of the pictures it `shows`."""
     size = np.array([high[0] - low[0], high[1] - low[1]])
 
     def on(*pairs: tuple[float, float]) -> Points:
@@ -126,14 +131,7 @@ def _screen(
         (-rounding / 2, 0.5),
     )
     model.decal(on(*edge), "screen", bulge=0.25, gloss=0.12)
-    showing = (
-        request.choose("desktop", "desktop", "off", "landscape")
-        if computer
-        else request.choose("off", "landscape", "bars", "match", "face")
-    )
-    {"off": _off, "landscape": _landscape, "bars": _bars, "match": _match, "face": _face, "desktop": _desktop}[showing](
-        request, model, palette, on
-    )
+    _PICTURES[request.choose(*shows)](request, model, palette, on)
 
 
 def _off(request: BodyRequest, model: Model, palette: dict[str, Color], on: OnScreen) -> None:
@@ -203,3 +201,6 @@ def _desktop(request: BodyRequest, model: Model, palette: dict[str, Color], on: 
         for i in range(4):
             y, end = v + 0.06 + 0.09 * i, u + request.rng.uniform(0.25, 0.45)
             model.decal(on((u + 0.04, y), (end, y), (end, y + 0.04), (u + 0.04, y + 0.04)), "text")
+
+
+_PICTURES = {"off": _off, "landscape": _landscape, "bars": _bars, "match": _match, "face": _face, "desktop": _desktop}
