@@ -53,7 +53,7 @@ class _Plane:
 def aeroplane(request: BodyRequest) -> Body:
     """An aeroplane flying (`stand` air) or parked on its landing gear; about 2 long, any direction."""
     kind = request.choose("airliner", "airliner", "propeller", "fighter", "biplane")
-    view = request.view or request.choose("side", "side", "three_quarter", "three_quarter", "top")
+    view = request.view or request.choose("side", "side", "three_quarter", "three_quarter", "top", "front")
     parked = request.pose in ("parked", "standing") or (request.pose is None and request.chance(0.25))
     span = request.span
     if view == "side":
@@ -64,8 +64,12 @@ def aeroplane(request: BodyRequest) -> Body:
         camera = Camera(span(0.45, 0.9), span(0.15, 0.4) * (1 if parked or request.chance(0.5) else -1), 0.14)
     else:
         camera = Camera(span(1.4, 1.55), span(0.0, 0.12), 0.14)
-    paints = {"airliner": ("white", "white", "silver", "blue", "red"), "propeller": ("white", "red", "yellow", "blue"),
-              "fighter": ("gray", "gray", "silver", "green", "navy"), "biplane": ("red", "yellow", "blue", "green", "orange")}[kind]  # fmt: skip
+    paints = {
+        "airliner": ("white", "white", "silver", "blue", "red"),
+        "propeller": ("white", "red", "yellow", "blue"),
+        "fighter": ("gray", "gray", "silver", "green", "navy"),
+        "biplane": ("red", "yellow", "blue", "green", "orange"),
+    }[kind]
     palette = vehicle_palette(request, paints, ("red", "blue", "navy", "teal", "yellow", "orange"))
     plane = _Plane(request, camera)
     {"airliner": _airliner, "propeller": _propeller, "fighter": _fighter, "biplane": _biplane}[kind](plane, parked)
@@ -88,7 +92,10 @@ def _gear(plane: _Plane, spots: list[Point], drop: float, radius: float) -> None
 def _airliner(plane: _Plane, parked: bool) -> None:
     span, camera = plane.request.span, plane.camera
     r = span(0.085, 0.115)
-    plane.tube([(-1.0, 0.05, 0), (-0.75, 0.03, 0), (-0.45, 0, 0), (0.7, 0, 0), (0.86, -0.01, 0), (0.96, -0.03, 0)], [0.02, r * 0.6, r, r, r * 0.78, r * 0.36])
+    plane.tube(
+        [(-1.0, 0.05, 0), (-0.75, 0.03, 0), (-0.45, 0, 0), (0.7, 0, 0), (0.86, -0.01, 0), (0.96, -0.03, 0)],
+        [0.02, r * 0.6, r, r, r * 0.78, r * 0.36],
+    )
     reach, sweep = span(0.75, 0.95), span(0.35, 0.5)
     root = span(0.12, 0.22)
     wing: list[Point] = [(root, -0.05, 0.06), (root - sweep, 0.04, reach), (root - sweep - 0.12, 0.045, reach), (root - 0.42, -0.05, 0.06)]
@@ -101,9 +108,17 @@ def _airliner(plane: _Plane, parked: bool) -> None:
         x = root - sweep * share + 0.06
         z = 0.06 + (reach - 0.06) * share
         for side in (-1.0, 1.0):
-            plane.tube([(x - 0.12, -0.10, side * z), (x + 0.08, -0.10, side * z)], [0.045, 0.058], "second" if share == 0.42 else "metal", 0.85 if side < 0 else 1.0, 1)
+            plane.tube(
+                [(x - 0.12, -0.10, side * z), (x + 0.08, -0.10, side * z)],
+                [0.045, 0.058],
+                "second" if share == 0.42 else "metal",
+                0.85 if side < 0 else 1.0,
+                1,
+            )
             ((ex, ey),) = camera.project([(x + 0.1, -0.10, side * z)])
-            plane.add((x + 0.3, -0.10, side * z), plain(ellipse(ex, ey, max(0.05 * abs(np.sin(camera.yaw)), 0.014), 0.05, samples=14), "dark"))
+            plane.add(
+                (x + 0.3, -0.10, side * z), plain(ellipse(ex, ey, max(0.05 * abs(np.sin(camera.yaw)), 0.014), 0.05, samples=14), "dark")
+            )
     if plane.request.chance(0.6) and abs(camera.elevation) < 0.5:
         lines = camera.project([(-0.7, -0.005, r * 0.8), (0.0, -0.02, r), (0.85, -0.02, r * 0.8)])
         plane.add((0, 0, 0.09), paint(limb(lines, [0.012] * 3, 1), "second"))
@@ -124,7 +139,9 @@ def _disc(plane: _Plane, x: float, y: float, radius: float) -> None:
     start = plane.request.rng.uniform(0, np.pi)
     for k in range(3):
         a = start + k * 2 * np.pi / 3
-        plane.add((x + 0.1, y, 0), plain(camera.tube([(x, y, 0.0), (x, y + radius * np.sin(a), radius * np.cos(a))], [0.022, 0.012]), "dark"))
+        plane.add(
+            (x + 0.1, y, 0), plain(camera.tube([(x, y, 0.0), (x, y + radius * np.sin(a), radius * np.cos(a))], [0.022, 0.012]), "dark")
+        )
     plane.tube([(x - 0.03, y, 0.0), (x + 0.05, y, 0.0)], [0.045, 0.02], "metal")
 
 
@@ -134,13 +151,22 @@ def _propeller(plane: _Plane, parked: bool) -> None:
     high = plane.request.chance(0.5)
     plane.tube([(-0.95, 0.06, 0), (-0.4, 0.03, 0), (-0.05, 0.01, 0), (0.4, 0, 0), (0.72, -0.01, 0)], [0.03, r * 0.7, r, r, r * 0.75])
     plane.tube([(-0.3, 0.07, 0), (0.0, 0.12, 0), (0.22, 0.10, 0), (0.4, 0.03, 0)], [r * 0.4, r * 0.75, r * 0.7, r * 0.4], "paint", 0.98)
-    panes = camera.project([(-0.2, 0.09, r * 0.7), (-0.12, 0.17, r * 0.5), (0.2, 0.165, r * 0.5), (0.37, 0.07, r * 0.5), (0.3, 0.06, r * 0.8)])
+    panes = camera.project(
+        [(-0.2, 0.09, r * 0.7), (-0.12, 0.17, r * 0.5), (0.2, 0.165, r * 0.5), (0.37, 0.07, r * 0.5), (0.3, 0.06, r * 0.8)]
+    )
     if camera.elevation > -0.7:
         plane.add((0.2, 0.1, 0.12), glass(panes))
         plane.add((0.2, 0.1, 0.125), paint(camera.tube([(0.06, 0.06, r * 0.75), (0.05, 0.18, r * 0.5)], 0.012, 1)))
-        plane.add((0, 0, 0.1), paint(limb(camera.project([(-0.9, 0.06, 0.03), (-0.3, 0.02, r * 0.8), (0.7, -0.01, r * 0.7)]), [0.012, 0.022, 0.022], 1), "second"))
+        plane.add(
+            (0, 0, 0.1),
+            paint(
+                limb(camera.project([(-0.9, 0.06, 0.03), (-0.3, 0.02, r * 0.8), (0.7, -0.01, r * 0.7)]), [0.012, 0.022, 0.022], 1), "second"
+            ),
+        )
     reach, y = span(0.85, 1.05), 0.21 if high else -0.08
-    plane.mirrored([(0.32, y, 0.02 if high else 0.08), (0.26, y + 0.05, reach), (0.05, y + 0.05, reach), (-0.02, y, 0.02 if high else 0.08)])
+    plane.mirrored(
+        [(0.32, y, 0.02 if high else 0.08), (0.26, y + 0.05, reach), (0.05, y + 0.05, reach), (-0.02, y, 0.02 if high else 0.08)]
+    )
     if high:
         for side in (-1.0, 1.0):
             plane.add((0.1, 0, side * 0.2), metal(camera.tube([(0.12, -0.08, side * 0.1), (0.14, y + 0.02, side * 0.45)], 0.012)))
@@ -153,7 +179,10 @@ def _propeller(plane: _Plane, parked: bool) -> None:
 def _fighter(plane: _Plane, parked: bool) -> None:
     span, camera = plane.request.span, plane.camera
     r = span(0.075, 0.1)
-    plane.tube([(-0.85, 0, 0), (-0.5, 0, 0), (0.1, 0, 0), (0.5, 0.01, 0), (0.8, 0, 0), (1.05, -0.02, 0)], [r * 0.8, r, r * 1.05, r * 0.9, r * 0.55, 0.008])
+    plane.tube(
+        [(-0.85, 0, 0), (-0.5, 0, 0), (0.1, 0, 0), (0.5, 0.01, 0), (0.8, 0, 0), (1.05, -0.02, 0)],
+        [r * 0.8, r, r * 1.05, r * 0.9, r * 0.55, 0.008],
+    )
     reach = span(0.5, 0.62)
     plane.mirrored([(0.3, -0.02, 0.05), (-0.42, -0.02, reach), (-0.62, -0.02, reach), (-0.55, -0.02, 0.05)])
     plane.mirrored([(-0.58, 0.0, 0.05), (-0.85, 0.0, 0.34), (-1.0, 0.0, 0.34), (-0.85, 0.0, 0.05)])
@@ -183,13 +212,17 @@ def _biplane(plane: _Plane, parked: bool) -> None:
     plane.tube([(0.52, 0, 0), (0.64, 0, 0)], [r * 1.08, r * 0.9], "metal", 0.8, 1)
     reach, top, low = span(0.75, 0.95), span(0.27, 0.33), -0.08
     for y in (low, top):
-        plane.mirrored([(0.46, y, 0.0), (0.44, y + 0.02, reach), (0.14, y + 0.02, reach), (0.12, y, 0.0)], "paint" if y == low else "second")
+        plane.mirrored(
+            [(0.46, y, 0.0), (0.44, y + 0.02, reach), (0.14, y + 0.02, reach), (0.12, y, 0.0)], "paint" if y == low else "second"
+        )
     for side in (-1.0, 1.0):
         for x in (0.18, 0.4):
             z = side * reach * 0.72
             plane.add((x, top * 0.5, z), metal(camera.tube([(x - 0.02, low, z), (x, top, z)], 0.013), "wood"))
             plane.add((x, top * 0.5, side * 0.1), metal(camera.tube([(x, 0.05, side * 0.08), (x, top, side * 0.14)], 0.013), "wood"))
-        plane.add((0.3, top * 0.4, side * 0.3), plain(camera.tube([(0.3, low, side * 0.1), (0.3, top, side * reach * 0.72)], 0.004, 1), "steel"))
+        plane.add(
+            (0.3, top * 0.4, side * 0.3), plain(camera.tube([(0.3, low, side * 0.1), (0.3, top, side * reach * 0.72)], 0.004, 1), "steel")
+        )
     plane.mirrored([(-0.68, 0.06, 0.02), (-0.74, 0.06, 0.3), (-0.9, 0.06, 0.3), (-0.92, 0.06, 0.02)], "second")
     plane.panel([(-0.64, 0.09, 0.0), (-0.78, 0.30, 0.0), (-0.92, 0.32, 0.0), (-0.97, 0.2, 0.0), (-0.92, 0.04, 0.0)], "second")
     if camera.elevation > -0.7:

@@ -39,7 +39,7 @@ def bicycle(request: BodyRequest) -> Body:
     num_spokes = int(request.rng.integers(8, 13))
     parts: list[Part] = []
     for hub in (rear, front):
-        (cx, cy), = camera.project([hub])
+        ((cx, cy),) = camera.project([hub])
         parts += spoked_wheel(cx, cy, radius, tyre, num_spokes, request.rng.uniform(0, 1), squash)
 
     def pipe(points: list[Point], width: float, role: str = "paint", shade: float = 1.0) -> Part:
@@ -66,9 +66,11 @@ def bicycle(request: BodyRequest) -> Body:
             on_seat = (crank[0] + (seat[0] - crank[0]) * share, crank[1] + (seat[1] - crank[1]) * share, 0.0)
             parts.append(pipe([on_seat, (middle[0] - 0.01, middle[1] + 0.05, 0.0)], tube))
     parts.append(pipe([head, crown], tube * 1.2))
-    parts.append(pipe([(crown[0], crown[1], 0.0), (front[0] - 0.03, front[1] + 0.12, 0.02), (front[0], front[1], 0.02)], tube * 0.9, "paint", 0.92))
+    parts.append(
+        pipe([(crown[0], crown[1], 0.0), (front[0] - 0.03, front[1] + 0.12, 0.02), (front[0], front[1], 0.02)], tube * 0.9, "paint", 0.92)
+    )
 
-    (gx, gy), = camera.project([crank])
+    ((gx, gy),) = camera.project([crank])
     parts.append(metal(ring(gx, gy, 0.085 * max(squash, 0.2), 0.085, 0.028), "steel"))
     turn = request.rng.uniform(0, np.pi)
     for sign, z in ((1, -0.08), (-1, 0.08)):
@@ -78,15 +80,24 @@ def bicycle(request: BodyRequest) -> Body:
 
     top = (seat[0] - 0.035, saddle_y - 0.02, 0.0)
     parts.append(metal(camera.tube([seat, top], 0.015)))
-    parts.append(plain(camera.tube([(top[0] - 0.10, saddle_y, 0.0), (top[0] - 0.02, saddle_y - 0.005, 0.0), (top[0] + 0.14, saddle_y - 0.01, 0.0)],
-                                   [0.045, 0.035, 0.016], cap=4), "seat", bulge=0.8))
+    parts.append(
+        plain(
+            camera.tube(
+                [(top[0] - 0.10, saddle_y, 0.0), (top[0] - 0.02, saddle_y - 0.005, 0.0), (top[0] + 0.14, saddle_y - 0.01, 0.0)],
+                [0.045, 0.035, 0.016],
+                cap=4,
+            ),
+            "seat",
+            bulge=0.8,
+        )
+    )
     parts += _handlebar(request, camera, kind, head, bar_y)
     if kind == "city":
         parts += _carrier(request, camera, rear, radius, seat)
         parts += _basket(request, camera, head, crown)
     if kind == "child" and request.chance(0.6):
         small = radius * 0.38
-        (cx, cy), = camera.project([(rear[0] + 0.03, small, 0.12)])
+        ((cx, cy),) = camera.project([(rear[0] + 0.03, small, 0.12)])
         parts.append(metal(camera.tube([rear, (rear[0] + 0.03, small, 0.12)], 0.014)))
         parts += spoked_wheel(cx, cy, small, 0.045, 0, 0.0, max(squash, 0.3))
     return Body(settle(parts), palette)
@@ -98,11 +109,22 @@ def _handlebar(request: BodyRequest, camera: Camera, kind: str, head: Point, bar
     width = request.span(0.2, 0.28)
     for z in (-width, width):
         if kind == "road":
-            curve = [(stem[0] + 0.02, bar_y, 0.0), (stem[0] + 0.05, bar_y, z), (stem[0] + 0.15, bar_y, z), (stem[0] + 0.19, bar_y - 0.07, z),
-                     (stem[0] + 0.14, bar_y - 0.14, z), (stem[0] + 0.05, bar_y - 0.15, z)]
+            curve = [
+                (stem[0] + 0.02, bar_y, 0.0),
+                (stem[0] + 0.05, bar_y, z),
+                (stem[0] + 0.15, bar_y, z),
+                (stem[0] + 0.19, bar_y - 0.07, z),
+                (stem[0] + 0.14, bar_y - 0.14, z),
+                (stem[0] + 0.05, bar_y - 0.15, z),
+            ]
             parts.append(plain(camera.tube(curve, 0.017), "dark"))
         else:
-            curve = [(stem[0], bar_y, 0.0), (stem[0] + 0.04, bar_y + 0.03, z * 0.6), (stem[0] - 0.06, bar_y + 0.05, z), (stem[0] - 0.15, bar_y + 0.03, z)]
+            curve = [
+                (stem[0], bar_y, 0.0),
+                (stem[0] + 0.04, bar_y + 0.03, z * 0.6),
+                (stem[0] - 0.06, bar_y + 0.05, z),
+                (stem[0] - 0.15, bar_y + 0.03, z),
+            ]
             parts.append(metal(camera.tube(curve, 0.016)))
             parts.append(plain(camera.tube([(stem[0] - 0.05, bar_y + 0.05, z), (stem[0] - 0.17, bar_y + 0.03, z)], 0.024), "seat"))
     return parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from synthseg.scenes.bodies.livery import glass, metal, paint, plain, vehicle_palette
@@ -24,7 +26,11 @@ class _Hull:
         return float(self.deck + (self.bow - self.deck) * max(t, 0.0) ** 2 + (self.stern - self.deck) * max(-t, 0.0) ** 2)
 
     def _edge(self, side: float, inset: float = 0.0) -> Outline:
-        beam = self.half * np.sqrt(np.clip(1.0 - (np.clip(self.share - 0.45, 0, None) / 0.55) ** 2.2, 0, 1)) * (0.78 + 0.22 * np.minimum(self.share / 0.45, 1))
+        beam = (
+            self.half
+            * np.sqrt(np.clip(1.0 - (np.clip(self.share - 0.45, 0, None) / 0.55) ** 2.2, 0, 1))
+            * (0.78 + 0.22 * np.minimum(self.share / 0.45, 1))
+        )
         return np.column_stack([self.x * (1 - inset), [self.sheer(x) for x in self.x], side * beam * (1 - 2 * inset)])
 
     def deck_outline(self, camera: Camera, inset: float = 0.0) -> Outline:
@@ -51,8 +57,13 @@ def boat(request: BodyRequest) -> Body:
     view = request.view or request.choose("side", "side", "three_quarter")
     angled = view != "side"
     camera = Camera(request.span(0.3, 0.7), request.span(0.12, 0.25), 0.18) if angled else Camera(0.0, 0.05)
-    paints = {"row": ("brown", "blue", "red", "green", "white"), "sail": ("white", "white", "navy", "red", "blue"), "motor": ("white", "white", "red", "navy", "teal"),
-              "fishing": ("blue", "red", "green", "teal", "orange"), "ferry": ("white", "navy", "red", "white")}[kind]  # fmt: skip
+    paints = {
+        "row": ("brown", "blue", "red", "green", "white"),
+        "sail": ("white", "white", "navy", "red", "blue"),
+        "motor": ("white", "white", "red", "navy", "teal"),
+        "fishing": ("blue", "red", "green", "teal", "orange"),
+        "ferry": ("white", "navy", "red", "white"),
+    }[kind]
     palette = vehicle_palette(request, paints, ("white", "cream", "red", "navy"))
     palette["sail"] = (240.0, 236.0, 226.0) if request.chance(0.7) else palette["second"]
     palette["deck"] = (196.0, 160.0, 116.0)
@@ -73,19 +84,24 @@ def _shell(hull: _Hull, camera: Camera, inner: str = "deck", rake: float = 0.16)
     ]
 
 
-def _house(camera: Camera, x0: float, x1: float, y0: float, y1: float, half: float, slope: float, windows: int, role: str = "cabin") -> list[Part]:
+def _house(
+    camera: Camera, x0: float, x1: float, y0: float, y1: float, half: float, slope: float, windows: int, role: str = "cabin"
+) -> list[Part]:
     """Deck house with a row of windows; its front leans back by `slope`."""
     outline = fillet([(x0, y0), (x0 + slope * 0.2, y1), (x1 - slope, y1), (x1, y0)], 0.03)
-    parts = [paint(camera.strip((x0, y1), (x1 - slope, y1), half, half), role, 1.05), paint(camera.strip((x1, y0), (x1 - slope, y1), half, half), role, 0.9)]
+    parts = [
+        paint(camera.strip((x0, y1), (x1 - slope, y1), half, half), role, 1.05),
+        paint(camera.strip((x1, y0), (x1 - slope, y1), half, half), role, 0.9),
+    ]
     height = y1 - y0
     if camera.yaw > 0.1:
         a, b = (x1 - slope * 0.35, y0 + height * 0.35), (x1 - slope * 0.88, y0 + height * 0.86)
         parts.append(glass(camera.strip(a, b, half * 0.85, half * 0.85)))
     parts.append(paint(camera.on_side(outline, half), role))
     edges = np.linspace(x0 + slope * 0.2 + 0.03, x1 - slope * 0.85 - 0.02, windows + 1)
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         gap = min(0.015, (b - a) * 0.15)
-        parts.append(glass(camera.on_side(box(a + gap, y0 + height * 0.38, b - gap, y0 + height * 0.82, 0.015), half)))
+        parts.append(glass(camera.on_side(box(a + gap, y0 + height * 0.38, b - gap, y0 + height * 0.82), half)))
     return parts
 
 
@@ -105,7 +121,10 @@ def _sail(request: BodyRequest, camera: Camera) -> list[Part]:
     boom_x = mast_x - span(0.44, 0.54)
     swing = span(-0.04, 0.14)
     parts = [metal(camera.tube([(mast_x, hull.deck, 0.0), (mast_x, top, 0.0)], 0.014), "metal")]
-    leech = [(boom_x + (mast_x - boom_x) * t - 0.06 * np.sin(np.pi * t), boom_y + 0.02 + (top - 0.05 - boom_y) * t, swing * (1 - t)) for t in np.linspace(0, 1, 8)]
+    leech = [
+        (boom_x + (mast_x - boom_x) * t - 0.06 * np.sin(np.pi * t), boom_y + 0.02 + (top - 0.05 - boom_y) * t, swing * (1 - t))
+        for t in np.linspace(0, 1, 8)
+    ]
     main = camera.project([(mast_x - 0.012, boom_y + 0.02, 0.0), *leech, (mast_x - 0.012, top - 0.04, 0.0)])
     parts.append(plain(main, "sail", bulge=0.8))
     for t in (0.25, 0.5, 0.75):
@@ -114,15 +133,20 @@ def _sail(request: BodyRequest, camera: Camera) -> list[Part]:
     parts.append(metal(camera.tube([(mast_x, boom_y, 0.0), (boom_x - 0.03, boom_y, swing)], 0.014), "wood"))
     if request.chance(0.8):
         bow_x = hull.length / 2 - 0.04
-        foot = [(bow_x - 0.03, hull.sheer(bow_x) + 0.03, 0.0), (mast_x + 0.04, boom_y, 0.05), (mast_x + 0.06, boom_y + (top - boom_y) * 0.45, 0.03), (mast_x + 0.015, top * 0.88, 0.0)]
+        foot = [
+            (bow_x - 0.03, hull.sheer(bow_x) + 0.03, 0.0),
+            (mast_x + 0.04, boom_y, 0.05),
+            (mast_x + 0.06, boom_y + (top - boom_y) * 0.45, 0.03),
+            (mast_x + 0.015, top * 0.88, 0.0),
+        ]
         parts.append(plain(camera.project(foot), "sail", 0.92, bulge=0.8))
         parts.append(plain(camera.tube([(bow_x, hull.sheer(bow_x), 0.0), (mast_x, top * 0.93, 0.0)], 0.005, 1), "steel"))
     parts.append(plain(camera.tube([(-hull.length / 2 + 0.02, hull.stern, 0.0), (mast_x, top, 0.0)], 0.005, 1), "steel"))
     if request.chance(0.5):
         parts.append(paint(camera.project([(mast_x, top, 0.0), (mast_x - 0.12, top - 0.025, 0.0), (mast_x, top - 0.05, 0.0)]), "tail"))
     shell = _shell(hull, camera)
-    parts = shell[:2] + _house(camera, -0.22, 0.2, hull.deck - 0.02, hull.deck + 0.07, hull.half * 0.5, 0.08, 3) + parts + shell[2:]
-    return parts
+    cabin = _house(camera, -0.22, 0.2, hull.deck - 0.02, hull.deck + 0.07, hull.half * 0.5, 0.08, 3)
+    return [*shell[:2], *cabin, *parts, *shell[2:]]
 
 
 def _motor(request: BodyRequest, camera: Camera) -> list[Part]:
@@ -131,16 +155,36 @@ def _motor(request: BodyRequest, camera: Camera) -> list[Part]:
     shell = _shell(hull, camera, rake=0.22)
     front = span(0.12, 0.2)
     parts = shell[:2]
-    parts.append(plain(camera.tube([(-hull.length / 2 - 0.03, 0.05, 0.0), (-hull.length / 2 - 0.03, hull.stern + 0.06, 0.0)], [0.04, 0.06], 3), "dark", bulge=0.9))
-    parts += [plain(camera.tube([(x, hull.deck - 0.02, z), (x - 0.03, hull.deck + 0.08, z)], 0.045), "seat") for z in (-0.09, 0.09) for x in (-0.2, -0.42)]
+    parts.append(
+        plain(
+            camera.tube([(-hull.length / 2 - 0.03, 0.05, 0.0), (-hull.length / 2 - 0.03, hull.stern + 0.06, 0.0)], [0.04, 0.06], 3),
+            "dark",
+            bulge=0.9,
+        )
+    )
+    parts += [
+        plain(camera.tube([(x, hull.deck - 0.02, z), (x - 0.03, hull.deck + 0.08, z)], 0.045), "seat")
+        for z in (-0.09, 0.09)
+        for x in (-0.2, -0.42)
+    ]
     if request.chance(0.5):
         parts += _house(camera, -0.32, front + 0.12, hull.deck - 0.02, hull.deck + span(0.17, 0.22), hull.half * 0.72, 0.24, 2)
         parts.append(metal(camera.tube([(-0.2, hull.deck + 0.17, 0.0), (-0.24, hull.deck + 0.32, 0.0)], 0.012)))
     else:
         y = hull.deck + 0.01
-        parts.append(paint(camera.strip((hull.length * 0.42, hull.sheer(hull.length * 0.42) + 0.01), (front, y + 0.06), 0.02, hull.half * 0.8), "cabin"))
+        parts.append(
+            paint(
+                camera.strip((hull.length * 0.42, hull.sheer(hull.length * 0.42) + 0.01), (front, y + 0.06), 0.02, hull.half * 0.8), "cabin"
+            )
+        )
         parts.append(glass(camera.strip((front, y), (front - 0.12, y + 0.15), hull.half * 0.78, hull.half * 0.7), "sheen"))
-        parts.append(glass(camera.on_side(fillet([(front + 0.03, y), (front - 0.1, y + 0.15), (front - 0.26, y)], 0.01), hull.half * 0.75), "sheen", 0.85))
+        parts.append(
+            glass(
+                camera.on_side(fillet([(front + 0.03, y), (front - 0.1, y + 0.15), (front - 0.26, y)], 0.01), hull.half * 0.75),
+                "sheen",
+                0.85,
+            )
+        )
     parts += shell[2:]
     parts += _rails(camera, hull, hull.length * 0.12, hull.length * 0.4, 0.07)
     return parts
@@ -152,12 +196,22 @@ def _row(request: BodyRequest, camera: Camera) -> list[Part]:
     hull = _Hull(span(1.1, 1.3), span(0.2, 0.25), span(0.15, 0.19), span(0.24, 0.3), span(0.18, 0.23))
     shell = _shell(hull, tilted, "wood", rake=0.12)
     parts = [shell[0], plain(hull.deck_outline(tilted, 0.04), "wood", 0.55)]
-    parts += [plain(tilted.strip((x - 0.05, hull.deck - 0.01), (x + 0.05, hull.deck - 0.01), hull.half * 0.85, hull.half * 0.85), "wood", 1.15) for x in (-0.36, -0.02, 0.3)]
+    parts += [
+        plain(tilted.strip((x - 0.05, hull.deck - 0.01), (x + 0.05, hull.deck - 0.01), hull.half * 0.85, hull.half * 0.85), "wood", 1.15)
+        for x in (-0.36, -0.02, 0.3)
+    ]
     far = [(-0.05, hull.deck, -hull.half * 0.9), (span(-0.3, -0.15), 0.02, -hull.half - 0.3)]
     parts.append(plain(tilted.tube(far, 0.016), "wood", 1.2, bulge=0.7))
     parts += [shell[2], *[plain(hull.side(tilted, t, t + 0.04, 0.12), "shadow") for t in (0.3, 0.6)], shell[4]]
     tip = (span(-0.4, -0.15), 0.0, hull.half + 0.30)
-    parts.append(plain(tilted.tube([(0.12, hull.deck + 0.14, hull.half * 0.2), (-0.02, hull.deck + 0.03, hull.half), tip], 0.016), "wood", 1.3, bulge=0.7))
+    parts.append(
+        plain(
+            tilted.tube([(0.12, hull.deck + 0.14, hull.half * 0.2), (-0.02, hull.deck + 0.03, hull.half), tip], 0.016),
+            "wood",
+            1.3,
+            bulge=0.7,
+        )
+    )
     parts.append(plain(tilted.tube([((tip[0] - 0.02) * 0.75, 0.055, hull.half + 0.2), tip], [0.03, 0.036]), "wood", 1.3, bulge=0.5))
     return parts
 
@@ -171,13 +225,26 @@ def _fishing(request: BodyRequest, camera: Camera) -> list[Part]:
     x0 = span(0.0, 0.08)
     parts.append(metal(camera.tube([(mast_x, hull.deck, 0.0), (mast_x, top, 0.0)], 0.018), "wood"))
     parts.append(metal(camera.tube([(mast_x, hull.deck + 0.12, 0.0), (-hull.length / 2 + 0.02, top * 0.82, 0.0)], 0.013), "wood"))
-    parts.append(plain(camera.tube([(mast_x, top, 0.0), (-hull.length / 2 + 0.02, top * 0.82, 0.0), (-hull.length / 2 + 0.05, hull.stern, 0.0)], 0.005, 1), "steel"))
+    parts.append(
+        plain(
+            camera.tube(
+                [(mast_x, top, 0.0), (-hull.length / 2 + 0.02, top * 0.82, 0.0), (-hull.length / 2 + 0.05, hull.stern, 0.0)], 0.005, 1
+            ),
+            "steel",
+        )
+    )
     parts.append(plain(camera.tube([(mast_x, top, 0.0), (hull.length / 2 - 0.03, hull.bow, 0.0)], 0.005, 1), "steel"))
     parts += _house(camera, x0, x0 + span(0.26, 0.32), hull.deck - 0.02, hull.deck + span(0.3, 0.36), hull.half * 0.62, 0.05, 2)
-    parts.append(paint(camera.on_side(box(x0 - 0.03, hull.deck + 0.30, x0 + 0.3, hull.deck + 0.34, 0.015), hull.half * 0.62), "paint"))
-    parts += [plain(camera.on_side(box(x, hull.deck - 0.01, x + 0.1, hull.deck + 0.08, 0.01), 0.05), role) for x, role in ((-0.45, "signal"), (-0.32, "wood"), (-0.2, "signal"))]
+    parts.append(paint(camera.on_side(box(x0 - 0.03, hull.deck + 0.30, x0 + 0.3, hull.deck + 0.34), hull.half * 0.62), "paint"))
+    parts += [
+        plain(camera.on_side(box(x, hull.deck - 0.01, x + 0.1, hull.deck + 0.08), 0.05), role)
+        for x, role in ((-0.45, "signal"), (-0.32, "wood"), (-0.2, "signal"))
+    ]
     parts += shell[2:]
-    parts += [plain(camera.on_side(ellipse(x, hull.deck * 0.72, 0.032, 0.045, samples=12), hull.half), "dark", bulge=0.9) for x in (-0.3, -0.05, 0.18)]
+    parts += [
+        plain(camera.on_side(ellipse(x, hull.deck * 0.72, 0.032, 0.045, samples=12), hull.half), "dark", bulge=0.9)
+        for x in (-0.3, -0.05, 0.18)
+    ]
     return parts
 
 
@@ -193,9 +260,24 @@ def _ferry(request: BodyRequest, camera: Camera) -> list[Part]:
     parts.append(plain(camera.tube([(-0.318, y + floor * 3.25, 0.0), (-0.32, y + floor * 3.4, 0.0)], [0.072, 0.072], 1), "dark"))
     parts.append(metal(camera.tube([(front - 0.3, y + floor * 2, 0.0), (front - 0.32, y + floor * 4, 0.0)], 0.012)))
     for level in range(2):
-        parts += _house(camera, back + 0.1 * level, front - 0.12 * level, y + floor * level - 0.01, y + floor * (level + 1), half * (0.85 - 0.1 * level), 0.06, 11 - 2 * level)
+        parts += _house(
+            camera,
+            back + 0.1 * level,
+            front - 0.12 * level,
+            y + floor * level - 0.01,
+            y + floor * (level + 1),
+            half * (0.85 - 0.1 * level),
+            0.06,
+            11 - 2 * level,
+        )
     parts += _house(camera, front - 0.44, front - 0.22, y + floor * 2, y + floor * 2.8, half * 0.6, 0.05, 2)
-    parts += [paint(camera.tube([(x, y + floor * 2 + 0.02, half * 0.6), (x + 0.11, y + floor * 2 + 0.02, half * 0.6)], 0.024), "signal") for x in (-0.1, -0.58)]
+    parts += [
+        paint(camera.tube([(x, y + floor * 2 + 0.02, half * 0.6), (x + 0.11, y + floor * 2 + 0.02, half * 0.6)], 0.024), "signal")
+        for x in (-0.1, -0.58)
+    ]
     parts += shell[2:]
-    parts += [plain(camera.on_side(ellipse(x, y * 0.6, 0.015, 0.015, samples=8), half), "dark") for x in np.linspace(-hull.length * 0.4, hull.length * 0.25, 9)]
+    parts += [
+        plain(camera.on_side(ellipse(x, y * 0.6, 0.015, 0.015, samples=8), half), "dark")
+        for x in np.linspace(-hull.length * 0.4, hull.length * 0.25, 9)
+    ]
     return parts

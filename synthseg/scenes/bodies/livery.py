@@ -8,7 +8,9 @@ from synthseg.scenes.geometry import Outline
 from synthseg.scenes.parts import BodyRequest, Color, Part
 
 
-def vehicle_palette(request: BodyRequest, paints: tuple[str, ...], seconds: tuple[str, ...] = ("white", "gray", "black")) -> dict[str, Color]:
+def vehicle_palette(
+    request: BodyRequest, paints: tuple[str, ...], seconds: tuple[str, ...] = ("white", "gray", "black")
+) -> dict[str, Color]:
     """Palette of a vehicle; `request.color` or one of `paints` is the main paint, one of `seconds` the stripe's.
 
     Raises UsageProblem for a colour word that `synthseg.scenes.colors` does not know.
@@ -39,9 +41,9 @@ def vehicle_palette(request: BodyRequest, paints: tuple[str, ...], seconds: tupl
     }
 
 
-def paint(outline: Outline, role: str = "paint", shade: float = 1.0, bulge: float = 0.5) -> Part:
+def paint(outline: Outline, role: str = "paint", shade: float = 1.0, bulge: float = 0.35) -> Part:
     """Glossy painted sheet."""
-    return Part(outline, role, bulge=bulge, shade=shade, gloss=0.35)
+    return Part(outline, role, bulge=bulge, shade=shade, gloss=0.25)
 
 
 def glass(outline: Outline, role: str = "glass", shade: float = 1.0) -> Part:

@@ -61,20 +61,53 @@ def _cruiser(request: BodyRequest, camera: Camera) -> list[Part]:
     guard = [(front[0] + (radius + 0.04) * np.cos(a), front[1] + (radius + 0.04) * np.sin(a), 0.0) for a in arc]
     parts.append(paint(camera.tube(guard, 0.028)))
     engine_x = span(-0.02, 0.04)
-    flat.append(plain(fillet([(rear[0] + 0.1, 0.3), (-0.2, seat_y - 0.05), (0.2, seat_y), (0.28, 0.3), (0.18, 0.16), (-0.2, 0.16)], 0.06), "dark", bulge=0.6))
+    flat.append(
+        plain(
+            fillet([(rear[0] + 0.1, 0.3), (-0.2, seat_y - 0.05), (0.2, seat_y), (0.28, 0.3), (0.18, 0.16), (-0.2, 0.16)], 0.06),
+            "dark",
+            bulge=0.6,
+        )
+    )
     for lean in (-0.35, 0.35):
         cylinder = box(engine_x - 0.075, 0.3, engine_x + 0.075, 0.52, 0.02)
         turned = (cylinder - (engine_x, 0.28)) @ np.array([[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]]) + (engine_x, 0.28)
         flat.append(metal(turned, "metal"))
         for y in (0.37, 0.42, 0.47):
-            fin = np.array([(-0.075, y - 0.28), (0.075, y - 0.28)]) @ np.array([[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]]) + (engine_x, 0.28)
+            fin = np.array([(-0.075, y - 0.28), (0.075, y - 0.28)]) @ np.array(
+                [[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]]
+            ) + (engine_x, 0.28)
             flat.append(plain(limb(fin, [0.007, 0.007], 1)))
     flat.append(metal(ellipse(engine_x, 0.25, 0.16, 0.10), "steel"))
     flat.append(metal(ellipse(engine_x + 0.03, 0.25, 0.07, 0.065), "metal"))
-    flat.append(metal(limb([(engine_x + 0.16, 0.40), (engine_x + 0.2, 0.22), (engine_x + 0.05, 0.13), (rear[0] + 0.1, 0.15), (rear[0] - 0.2, 0.19)], [0.026, 0.028, 0.03, 0.045, 0.045])))
+    flat.append(
+        metal(
+            limb(
+                [(engine_x + 0.16, 0.40), (engine_x + 0.2, 0.22), (engine_x + 0.05, 0.13), (rear[0] + 0.1, 0.15), (rear[0] - 0.2, 0.19)],
+                [0.026, 0.028, 0.03, 0.045, 0.045],
+            )
+        )
+    )
     parts += camera.side_parts(flat, 0.06)
-    tank = spline([(-0.12, seat_y), (-0.05, seat_y + 0.1), (0.1, seat_y + 0.15), (head[0] - 0.02, seat_y + 0.13), (head[0] + 0.01, seat_y + 0.06), (0.05, seat_y - 0.01)])
-    seat = spline([(-0.42, seat_y + 0.05), (-0.32, seat_y + 0.07), (-0.2, seat_y + 0.0), (-0.08, seat_y + 0.04), (-0.1, seat_y - 0.05), (-0.3, seat_y - 0.06)])
+    tank = spline(
+        [
+            (-0.12, seat_y),
+            (-0.05, seat_y + 0.1),
+            (0.1, seat_y + 0.15),
+            (head[0] - 0.02, seat_y + 0.13),
+            (head[0] + 0.01, seat_y + 0.06),
+            (0.05, seat_y - 0.01),
+        ]
+    )
+    seat = spline(
+        [
+            (-0.42, seat_y + 0.05),
+            (-0.32, seat_y + 0.07),
+            (-0.2, seat_y + 0.0),
+            (-0.08, seat_y + 0.04),
+            (-0.1, seat_y - 0.05),
+            (-0.3, seat_y - 0.06),
+        ]
+    )
     parts += camera.side_parts([paint(tank, bulge=0.9), plain(seat, "seat", bulge=0.7)], 0.05)
     ((tx, ty),) = camera.project([(rear[0] - 0.22, rear[1] + radius * 0.75, 0.0)])
     parts.append(plain(ellipse(tx, ty, 0.03, 0.03, samples=10), "tail"))
@@ -97,16 +130,40 @@ def _sport(request: BodyRequest, camera: Camera) -> list[Part]:
     parts = _wheel(camera, rear, radius, tyre * 1.15, 5, 0.018) + _wheel(camera, front, radius, tyre, 5, 0.018)
     parts.append(metal(camera.tube([rear, (-0.1, 0.36, 0.05)], 0.04), "steel"))
     arc = np.linspace(0.5, 2.3, 7)
-    parts.append(paint(camera.tube([(front[0] + (radius + 0.03) * np.cos(a), front[1] + (radius + 0.03) * np.sin(a), 0.0) for a in arc], 0.026)))
+    parts.append(
+        paint(camera.tube([(front[0] + (radius + 0.03) * np.cos(a), front[1] + (radius + 0.03) * np.sin(a), 0.0) for a in arc], 0.026))
+    )
     parts.append(metal(camera.tube([front, (reach - 0.2, 0.7, 0.03)], 0.028), "metal"))
     flat = [plain(fillet([(-0.2, 0.2), (-0.24, seat_y), (0.2, seat_y + 0.05), (0.28, 0.4), (0.16, 0.16)], 0.05), "dark")]
     flat.append(metal(limb([(0.1, 0.2), (-0.1, 0.16), (-0.25, 0.2)], [0.03, 0.035, 0.04]), "steel"))
     flat.append(metal(limb([(-0.22, 0.24), (-0.44, 0.48), (-0.62, 0.56)], [0.03, 0.05, 0.055])))
     flat.append(glass(spline([(reach - 0.26, nose[1] + 0.06), (reach - 0.2, nose[1] + 0.2), (reach - 0.08, nose[1] + 0.06)]), "sheen"))
-    fairing = spline([(-0.08, 0.19), (0.16, 0.14), (0.27, 0.34), (0.3, 0.5), (nose[0] + 0.02, nose[1] - 0.12), (nose[0] + 0.06, nose[1] - 0.03),
-                      (reach - 0.18, nose[1] + 0.1), (reach - 0.28, nose[1] + 0.04), (0.06, seat_y - 0.02), (-0.02, 0.42)])  # fmt: skip
+    fairing = spline(
+        [
+            (-0.08, 0.19),
+            (0.16, 0.14),
+            (0.27, 0.34),
+            (0.3, 0.5),
+            (nose[0] + 0.02, nose[1] - 0.12),
+            (nose[0] + 0.06, nose[1] - 0.03),
+            (reach - 0.18, nose[1] + 0.1),
+            (reach - 0.28, nose[1] + 0.04),
+            (0.06, seat_y - 0.02),
+            (-0.02, 0.42),
+        ]
+    )
     tank = spline([(-0.16, seat_y), (-0.08, seat_y + 0.12), (0.06, seat_y + 0.17), (reach - 0.26, seat_y + 0.12), (0.08, seat_y - 0.02)])
-    tail = fillet([(-0.2, seat_y - 0.06), (-0.34, seat_y + 0.0), (-0.66, tail_y + 0.02), (-0.64, tail_y + 0.06), (-0.36, seat_y + 0.11), (-0.14, seat_y + 0.02)], 0.04)
+    tail = fillet(
+        [
+            (-0.2, seat_y - 0.06),
+            (-0.34, seat_y + 0.0),
+            (-0.66, tail_y + 0.02),
+            (-0.64, tail_y + 0.06),
+            (-0.36, seat_y + 0.11),
+            (-0.14, seat_y + 0.02),
+        ],
+        0.04,
+    )
     seat = spline([(-0.42, seat_y + 0.12), (-0.3, seat_y + 0.11), (-0.14, seat_y + 0.04), (-0.2, seat_y), (-0.36, seat_y + 0.05)])
     flat += [paint(tail), plain(seat, "seat", bulge=0.7), paint(tank, bulge=0.9), paint(fairing, bulge=0.7)]
     flat.append(paint(fillet([(0.02, 0.28), (0.2, 0.24), (0.24, 0.34), (0.08, 0.42)], 0.03), "second"))
@@ -131,13 +188,55 @@ def _scooter(request: BodyRequest, camera: Camera) -> list[Part]:
     parts = _wheel(camera, rear, radius, tyre, 6, 0.016) + _wheel(camera, front, radius, tyre, 6, 0.016)
     flat = [plain(limb([(-0.3, 0.14), (-0.55, 0.16), (-0.68, 0.2)], [0.03, 0.045, 0.045]), "steel", bulge=0.8)]
     flat.append(metal(limb([(front[0], radius), (head_x + 0.05, 0.46)], [0.026, 0.03]), "steel"))
-    flat.append(paint(spline([(front[0] - 0.2, radius + 0.08), (front[0] - 0.08, radius + 0.25), (front[0] + 0.16, radius + 0.15), (front[0] + 0.1, radius + 0.08)])))
+    flat.append(
+        paint(
+            spline(
+                [
+                    (front[0] - 0.2, radius + 0.08),
+                    (front[0] - 0.08, radius + 0.25),
+                    (front[0] + 0.16, radius + 0.15),
+                    (front[0] + 0.1, radius + 0.08),
+                ]
+            )
+        )
+    )
     flat.append(plain(box(-0.3, 0.15, head_x + 0.02, 0.23, 0.03), "dark"))
-    body = spline([(-0.66, 0.46), (-0.58, seat_y - 0.02), (-0.3, seat_y), (-0.1, seat_y - 0.06), (-0.08, 0.28), (-0.2, 0.18), (-0.36, 0.2), (-0.46, 0.34), (-0.58, 0.36)])
-    shield = fillet([(head_x - 0.15, 0.2), (head_x - 0.03, 0.2), (head_x + 0.09, 0.4), (head_x + 0.03, bar_y - 0.14), (head_x - 0.04, bar_y - 0.12), (head_x - 0.03, 0.42)], 0.05)
+    body = spline(
+        [
+            (-0.66, 0.46),
+            (-0.58, seat_y - 0.02),
+            (-0.3, seat_y),
+            (-0.1, seat_y - 0.06),
+            (-0.08, 0.28),
+            (-0.2, 0.18),
+            (-0.36, 0.2),
+            (-0.46, 0.34),
+            (-0.58, 0.36),
+        ]
+    )
+    shield = fillet(
+        [
+            (head_x - 0.15, 0.2),
+            (head_x - 0.03, 0.2),
+            (head_x + 0.09, 0.4),
+            (head_x + 0.03, bar_y - 0.14),
+            (head_x - 0.04, bar_y - 0.12),
+            (head_x - 0.03, 0.42),
+        ],
+        0.05,
+    )
     flat += [paint(body, bulge=0.8), paint(shield, bulge=0.7)]
     flat.append(paint(limb([(-0.6, 0.44), (-0.34, 0.4), (-0.12, 0.42)], [0.012, 0.016, 0.012]), "second"))
-    seat = spline([(-0.6, seat_y + 0.05), (-0.5, seat_y + 0.1), (-0.3, seat_y + 0.05), (-0.12, seat_y + 0.06), (-0.09, seat_y - 0.03), (-0.4, seat_y - 0.02)])
+    seat = spline(
+        [
+            (-0.6, seat_y + 0.05),
+            (-0.5, seat_y + 0.1),
+            (-0.3, seat_y + 0.05),
+            (-0.12, seat_y + 0.06),
+            (-0.09, seat_y - 0.03),
+            (-0.4, seat_y - 0.02),
+        ]
+    )
     flat.append(plain(seat, "seat", bulge=0.8))
     flat.append(plain(ellipse(-0.65, 0.45, 0.03, 0.035, samples=10), "tail"))
     parts += camera.side_parts(flat, 0.07)
@@ -158,9 +257,11 @@ def _face(request: BodyRequest, kind: str, ahead: bool) -> list[Part]:
         parts += [metal(ellipse(side * 0.15, 0.34, 0.09, 0.08), "steel") for side in (-1, 1)]
     for side in (-1, 1):
         parts.append(metal(limb([(side * (width + 0.035), radius), (side * (width + 0.03), bar_y - 0.05)], [0.024, 0.024])))
-    body = {"cruiser": [(-0.12, 0.56), (-0.15, 0.66), (-0.09, 0.76), (0.09, 0.76), (0.15, 0.66), (0.12, 0.56)],
-            "sport": [(-0.1, 0.34), (-0.19, 0.5), (-0.2, 0.68), (-0.11, 0.86), (0.11, 0.86), (0.2, 0.68), (0.19, 0.5), (0.1, 0.34)],
-            "scooter": [(-0.17, 0.2), (-0.2, 0.45), (-0.13, 0.76), (0.13, 0.76), (0.2, 0.45), (0.17, 0.2)]}[kind]  # fmt: skip
+    body = {
+        "cruiser": [(-0.12, 0.56), (-0.15, 0.66), (-0.09, 0.76), (0.09, 0.76), (0.15, 0.66), (0.12, 0.56)],
+        "sport": [(-0.1, 0.34), (-0.19, 0.5), (-0.2, 0.68), (-0.11, 0.86), (0.11, 0.86), (0.2, 0.68), (0.19, 0.5), (0.1, 0.34)],
+        "scooter": [(-0.17, 0.2), (-0.2, 0.45), (-0.13, 0.76), (0.13, 0.76), (0.2, 0.45), (0.17, 0.2)],
+    }[kind]
     parts.append(paint(spline(body), bulge=0.8))
     parts.append(paint(limb([(0.0, radius * 2 - 0.1), (0.0, radius * 2 + 0.03)], [width * 1.2, width * 1.1]), shade=0.92))
     if kind == "sport":

@@ -5,7 +5,7 @@ Vehicle axes: x forward (right in the side view), y up, z towards the viewer of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +33,8 @@ class Camera:
         forth = p[:, 0] * s + p[:, 2] * c
         up = p[:, 1] * ce - forth * se
         near = forth * ce + p[:, 1] * se
-        return np.stack([right, up], axis=1) / (1.0 - self.perspective * near)[:, None]
+        flat: Outline = np.stack([right, up], axis=1) / (1.0 - self.perspective * near)[:, None]
+        return flat
 
     def on_side(self, outline: Outline, z: float, lean: float = 0.0, belt: float = 0.0) -> Outline:
         """Outline (N, 2) of the side view put at depth z, leaning inwards by `lean` per unit above height `belt`."""
@@ -44,13 +45,13 @@ class Camera:
         """Outline (N, 2) of the front view (seen from ahead) put at the length x."""
         return self.project(np.column_stack([np.full(len(outline), x), outline[:, 1], -outline[:, 0]]))
 
-    def side_parts(self, parts: Iterable[Part], z: float, lean: float = 0.0, belt: float = 0.0) -> list[Part]:
+    def side_parts(self, parts: Sequence[Part], z: float, lean: float = 0.0, belt: float = 0.0) -> list[Part]:
         """Parts of the side view moved to depth z, see `on_side`."""
-        return [replace(part, outline=self.on_side(part.outline, z, lean, belt)) for part in parts]
+        return _with_vertices(parts, self.on_side(_vertices(parts), z, lean, belt))
 
-    def front_parts(self, parts: Iterable[Part], x: float) -> list[Part]:
+    def front_parts(self, parts: Sequence[Part], x: float) -> list[Part]:
         """Parts of the front view moved to length x."""
-        return [replace(part, outline=self.on_front(part.outline, x)) for part in parts]
+        return _with_vertices(parts, self.on_front(_vertices(parts), x))
 
     def strip(self, start: tuple[float, float], end: tuple[float, float], half_start: float, half_end: float) -> Outline:
         """Four-cornered panel across the vehicle between two profile points (x, y) with their half-widths."""
@@ -71,16 +72,25 @@ def fillet(points: ArrayLike, radius: float, samples: int = 4) -> Outline:
 
     def towards(edge: Outline) -> Outline:
         length = np.linalg.norm(edge, axis=1, keepdims=True) + 1e-9
-        return p + edge * np.minimum(radius / length, 0.45)
+        return np.asarray(p + edge * np.minimum(radius / length, 0.45))
 
     a, b = towards(before)[:, None, :], towards(after)[:, None, :]
     t = np.linspace(0.0, 1.0, samples)[None, :, None]
-    return ((1 - t) ** 2 * a + 2 * t * (1 - t) * p[:, None, :] + t**2 * b).reshape(-1, 2)
+    return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * p[:, None, :] + t**2 * b).reshape(-1, 2)
 
 
-def settle(parts: Sequence[Part], lift: bool = True) -> list[Part]:
-    """Parts centred on x = 0 and, with `lift`, moved so that the lowest point is y = 0."""
-    low = np.min([part.outline.min(axis=0) for part in parts], axis=0)
-    high = np.max([part.outline.max(axis=0) for part in parts], axis=0)
-    shift = np.array([-(low[0] + high[0]) / 2, -low[1] if lift else 0.0])
-    return [replace(part, outline=part.outline + shift) for part in parts]
+def settle(parts: Sequence[Part]) -> list[Part]:
+    """Parts centred on x = 0 and moved so that the lowest point is y = 0."""
+    vertices = _vertices(parts)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    return _with_vertices(parts, vertices - ((low[0] + high[0]) / 2, low[1]))
+
+
+def _vertices(parts: Sequence[Part]) -> Outline:
+    return np.concatenate([part.outline for part in parts])
+
+
+def _with_vertices(parts: Sequence[Part], vertices: Outline) -> list[Part]:
+    """Copies of `parts` with their outlines taken from the rows of `vertices` in turn."""
+    ends = np.cumsum([len(part.outline) for part in parts]).tolist()
+    return [replace(part, outline=vertices[end - len(part.outline) : end]) for part, end in zip(parts, ends, strict=True)]
