@@ -10,7 +10,7 @@ import numpy as np
 from synthseg.scenes.bodies.livery import glass, metal, paint, plain, vehicle_palette
 from synthseg.scenes.bodies.solid import Camera, fillet, settle
 from synthseg.scenes.bodies.wheels import closed_wheel
-from synthseg.scenes.geometry import Outline, box, ellipse, limb, polygon
+from synthseg.scenes.geometry import Outline, box, ellipse, limb, polygon, scale
 from synthseg.scenes.parts import Body, BodyRequest, Part
 
 
@@ -287,10 +287,11 @@ def _face(request: BodyRequest, shape: _Shape, ahead: bool) -> list[Part]:
     if ahead:
         parts.append(plain(limb([(-half * 0.8, s.hood - 0.035), (half * 0.8, s.hood - 0.035)], [0.004, 0.004], 1), "shadow"))
         return parts + _nose_parts(s, half)
-    parts += [
-        plain(box(side * half * 0.76 - half * 0.18, s.belt - 0.11, side * half * 0.76 + half * 0.18, s.belt - 0.035, 0.02), "tail")
-        for side in (-1, 1)
-    ]
+    for side in (-1, 1):
+        lamp = box(side * half * 0.76 - half * 0.18, s.belt - 0.11, side * half * 0.76 + half * 0.18, s.belt - 0.035, 0.02)
+        parts.append(plain(scale(lamp, 1.12, 1.25, (side * half * 0.76, s.belt - 0.0725)), "shadow"))
+        parts.append(plain(lamp, "tail"))
+        parts.append(plain(ellipse(side * half * 0.68, s.belt - 0.0725, 0.018, 0.018, samples=8), "lamp"))
     parts.append(
         plain(
             limb(
