@@ -1,0 +1,1 @@
+"""The run: Ray Data stages, their order, resume, evaluation."""

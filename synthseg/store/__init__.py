@@ -1,0 +1,1 @@
+"""A run on disk: shards published atomically, markers last, one folder or object-store prefix a run."""

@@ -1,0 +1,123 @@
+"""Files under one root, local or on any pyarrow/fsspec store, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from synthseg.errors import RunFailure, UsageProblem
+
+_TEMPORARY = ".tmp-"
+
+
+class Files:
+    """Read and write small and middling files below `root` (a folder or a URI such as s3://bucket/prefix).
+
+    A local write goes to a temporary name, is flushed to the disk and renamed; object stores publish an upload as a
+    whole by themselves. Readers therefore never see half a file.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._fs, self._base = _resolve(root)
+        self._local = isinstance(self._fs, pafs.LocalFileSystem)
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder, where the root is one."""
+        return Path(self._base) if self._local else None
+
+    def path(self, name: str) -> str:
+        """Full path of `name` inside the store, for messages and for readers of the store itself."""
+        return f"{self._base}/{name}"
+
+    def prepare(self) -> None:
+        """Make the root and prove that it can be written. UsageProblem says why not."""
+        try:
+            self.write(".writable", b"")
+            self.delete(".writable")
+        except (RunFailure, OSError) as error:
+            raise UsageProblem(f"out: '{self.root}' cannot be written ({error}); choose another folder with --out") from error
+
+    def exists(self, name: str) -> bool:
+        """Whether `name` is there."""
+        return bool(self._fs.get_file_info(self.path(name)).type != pafs.FileType.NotFound)
+
+    def read(self, name: str) -> bytes:
+        """Content of `name`. FileNotFoundError when it is not there."""
+        with self._fs.open_input_stream(self.path(name), compression=None) as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write `name` whole or not at all. RunFailure when the disk is full or went away."""
+        target = self.path(name)
+        try:
+            if self._local:
+                _write_local(Path(target), content)
+            else:
+                with self._fs.open_output_stream(target, compression=None) as stream:
+                    stream.write(content)
+        except OSError as error:
+            raise RunFailure(f"out: writing '{target}' failed ({error}); free some space, then run the same command again") from error
+
+    def append(self, name: str, line: str) -> None:
+        """Add one line to `name`; on stores without append the file is written anew."""
+        if self._local:
+            path = Path(self.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+            return
+        before = self.read(name) if self.exists(name) else b""
+        self.write(name, before + line.encode() + b"\n")
+
+    def delete(self, name: str) -> None:
+        """Remove `name`."""
+        self._fs.delete_file(self.path(name))
+
+    def names(self, folder: str) -> list[str]:
+        """Sorted names of the finished files in `folder`, none when it does not exist."""
+        infos = self._fs.get_file_info(pafs.FileSelector(self.path(folder), allow_not_found=True))
+        return sorted(i.base_name for i in infos if i.type == pafs.FileType.File and not i.base_name.startswith(_TEMPORARY))
+
+    def sweep(self, folder: str) -> int:
+        """Delete what killed writers left behind in a local `folder`; returns how many files."""
+        root = self.local_root
+        left = [] if root is None else list((root / folder).glob(f"{_TEMPORARY}*"))
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+
+def _resolve(root: str) -> tuple[pafs.FileSystem, str]:
+    if "://" not in root:
+        return pafs.LocalFileSystem(), str(Path(root).expanduser().resolve())
+    try:
+        fs, base = pafs.FileSystem.from_uri(root)
+    except pa.ArrowInvalid:
+        import fsspec
+
+        try:
+            inner, base = fsspec.core.url_to_fs(root)
+        except (ValueError, ImportError) as error:
+            raise UsageProblem(f"out: '{root}' names no store this machine can reach ({error})") from error
+        fs = pafs.PyFileSystem(pafs.FSSpecHandler(inner))
+    return fs, base.rstrip("/")
+
+
+def _write_local(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,136 @@
+"""One run's folder: who it is (run.json), what happened (events.jsonl), what was measured (metrics.json)."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from pydantic import ValidationError
+
+from synthseg import __version__
+from synthseg.config.schema import RunConfig
+from synthseg.errors import CorruptData, UsageProblem
+from synthseg.store.files import Files
+from synthseg.store.shards import ShardStore
+
+RUN = "run.json"
+METRICS = "metrics.json"
+EVENTS = "events.jsonl"
+_VERSIONED = (
+    "torch",
+    "ray",
+    "open_clip_torch",
+    "timm",
+    "pyarrow",
+    "numpy",
+    "opencv-python-headless",
+    "xllamacpp",
+    "faiss-cpu",
+    "diffusers",
+)
+
+
+class RunFolder:
+    """Opens `out` for one run; `create` starts or resumes it, `open` only reads."""
+
+    def __init__(self, out: str) -> None:
+        self.out = out
+        self.files = Files(out)
+        self.shards = ShardStore(self.files)
+
+    @classmethod
+    def create(cls, out: str, config: RunConfig) -> RunFolder:
+        """Start a run in `out`, or take up the one that is there. UsageProblem if that one is another run, with the difference."""
+        folder = cls(out)
+        folder.files.prepare()
+        if not folder.files.exists(RUN):
+            folder._write_run(config)
+            folder.event("run_created", fingerprint=config.fingerprint())
+            return folder
+        before = folder.config()
+        if before.fingerprint() != config.fingerprint():
+            changes = "; ".join(differences(before.model_dump(mode="json"), config.model_dump(mode="json")))
+            raise UsageProblem(f"out: '{out}' holds another run ({changes}); use another --out, or the same settings to resume")
+        folder.event("run_resumed", fingerprint=config.fingerprint())
+        return folder
+
+    @classmethod
+    def open(cls, out: str) -> RunFolder:
+        """The run in `out`. UsageProblem when there is none."""
+        folder = cls(out)
+        if not folder.files.exists(RUN):
+            raise UsageProblem(f"out: '{out}' holds no run (no {RUN}); start one with: synthseg run --out {out}")
+        return folder
+
+    def config(self) -> RunConfig:
+        """The resolved configuration the run was started with. CorruptData when run.json cannot be read."""
+        try:
+            return RunConfig.model_validate(json.loads(self.files.read(RUN))["config"])
+        except (ValueError, KeyError, ValidationError) as error:
+            raise CorruptData(f"{self.files.path(RUN)}: cannot be read ({error.__class__.__name__}); choose another --out") from error
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Append what happened to events.jsonl, with the wall clock."""
+        self.files.append(EVENTS, json.dumps({"time": round(time.time(), 3), "event": kind, **details}, sort_keys=True))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Everything that happened so far; a line a kill cut short is skipped."""
+        if not self.files.exists(EVENTS):
+            return
+        for line in self.files.read(EVENTS).decode(errors="replace").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+    def metrics(self) -> dict[str, Any]:
+        """What was measured so far."""
+        if not self.files.exists(METRICS):
+            return {}
+        metrics: dict[str, Any] = json.loads(self.files.read(METRICS))
+        return metrics
+
+    def update_metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `measured` into metrics.json, key by key at the first two levels; returns the whole."""
+        metrics = self.metrics()
+        for key, value in measured.items():
+            before = metrics.get(key)
+            metrics[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, Mapping) else value
+        self.files.write(METRICS, json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False).encode())
+        return metrics
+
+    def _write_run(self, config: RunConfig) -> None:
+        record = {
+            "config": config.model_dump(mode="json"),
+            "fingerprint": config.fingerprint(),
+            "generation_fingerprint": config.generation_fingerprint(),
+            "seed": config.seed,
+            "versions": {"synthseg": __version__, "python": platform.python_version(), **_versions()},
+        }
+        self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Lines `a.b: 1 -> 2` for every content key in which two resolved configurations differ."""
+    for key in sorted({*before, *after}):
+        if not prefix and key == "execution":
+            continue
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _VERSIONED:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,97 @@
+"""Shards: the unit of work, of retry and of commit. A Parquet file, then the marker that makes it count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthseg.errors import CorruptData
+from synthseg.records import check_schema
+from synthseg.store.files import Files
+
+Stage = Literal["prompts", "plan", "images", "labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What is published under a shard's name. Only what a marker names exists for readers."""
+
+    name: str
+    data: str
+    """File name of the Parquet file, which carries its own content hash."""
+    num_rows: int
+    num_bytes: int
+    sha256: str
+    stats: dict[str, Any] = field(default_factory=dict)
+    """What the stage measured while it made the shard."""
+
+
+class ShardStore:
+    """The shards of one run, below the run's root."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+
+    def publish(self, stage: Stage, name: str, table: pa.Table, stats: Mapping[str, Any] | None = None) -> Marker:
+        """Write `table` as shard `name` and then its marker. A shard published twice with equal content is one shard."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        content = sink.getvalue().to_pybytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        data = f"{name}-{sha256[:10]}.parquet"
+        marker = Marker(name, data, table.num_rows, len(content), sha256, dict(stats or {}))
+        self.files.write(f"{stage}/{data}", content)
+        self.files.write(f"{stage}/{name}.json", json.dumps(asdict(marker), sort_keys=True).encode())
+        return marker
+
+    def marker(self, stage: Stage, name: str) -> Marker | None:
+        """The marker of shard `name`, None while it is not published."""
+        if not self.files.exists(f"{stage}/{name}.json"):
+            return None
+        source = f"{stage}/{name}.json"
+        try:
+            return Marker(**json.loads(self.files.read(source)))
+        except (ValueError, TypeError) as error:
+            raise CorruptData(f"{source}: not a marker ({error}); delete it and run the same command again") from error
+
+    def markers(self, stage: Stage) -> dict[str, Marker]:
+        """Published shards by name, in order of name."""
+        names = [n.removesuffix(".json") for n in self.files.names(stage) if n.endswith(".json")]
+        found = ((name, self.marker(stage, name)) for name in names)
+        return {name: marker for name, marker in found if marker is not None}
+
+    def read(self, stage: Stage, name: str, schema: pa.Schema) -> pa.Table:
+        """Table of a published shard, checked against its marker and the record's schema. CorruptData names what is wrong."""
+        marker = self.marker(stage, name)
+        if marker is None:
+            raise CorruptData(f"{stage}/{name}: not published; run the same command again")
+        source = f"{stage}/{marker.data}"
+        try:
+            content = self.files.read(source)
+        except FileNotFoundError as error:
+            raise CorruptData(f"{source}: missing; delete {stage}/{name}.json and run the same command again") from error
+        if hashlib.sha256(content).hexdigest() != marker.sha256:
+            raise CorruptData(
+                f"{source}: {len(content)} bytes do not match the marker ({marker.num_bytes} bytes); "
+                f"delete {stage}/{name}.json and run the same command again"
+            )
+        return check_schema(pq.read_table(pa.BufferReader(content)), schema, source)
+
+    def read_all(self, stage: Stage, schema: pa.Schema) -> pa.Table:
+        """All published rows of a stage, in order of shard name; an empty table when there are none."""
+        tables = [self.read(stage, name, schema) for name in self.markers(stage)]
+        return pa.concat_tables(tables) if tables else schema.empty_table()
+
+    def discard_unpublished(self, stage: Stage) -> int:
+        """Delete data files that no marker names (a writer died between the two); returns how many."""
+        published = {marker.data for marker in self.markers(stage).values()}
+        orphans = [n for n in self.files.names(stage) if n.endswith(".parquet") and n not in published]
+        for name in orphans:
+            self.files.delete(f"{stage}/{name}")
+        return len(orphans) + self.files.sweep(stage)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from synthseg.errors import RunFailure, UsageProblem
+from synthseg.store.files import Files
+
+
+def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    files.write("a/b.bin", b"xyz")
+    assert files.read("a/b.bin") == b"xyz"
+    assert os.listdir(tmp_path / "a") == ["b.bin"]
+
+
+def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(str(tmp_path))
+    files.write("a.bin", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailure, match=r"a\.bin.*No space left.*same command"):
+        files.write("a.bin", b"new")
+    assert files.read("a.bin") == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageProblem, match="cannot be written"):
+        Files(str(tmp_path / "file" / "out")).prepare()
+
+
+def test_names_hide_unfinished_files_and_sweep_removes_them(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    files.write("s/one", b"1")
+    (tmp_path / "s" / ".tmp-dead").write_bytes(b"half")
+    assert files.names("s") == ["one"]
+    assert files.sweep("s") == 1
+    assert not (tmp_path / "s" / ".tmp-dead").exists()
+
+
+def test_any_fsspec_store_works() -> None:
+    files = Files("memory://synthseg-test/run")
+    files.prepare()
+    files.write("x/y", b"1")
+    files.append("log", "a")
+    files.append("log", "b")
+    assert (files.read("x/y"), files.names("x"), files.read("log")) == (b"1", ["y"], b"a\nb\n")
+    assert files.local_root is None
+
+
+def test_an_unknown_store_is_named() -> None:
+    with pytest.raises(UsageProblem, match="nosuchstore"):
+        Files("nosuchstore://bucket/x")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synthseg.config import load_config
+from synthseg.errors import CorruptData, UsageProblem
+from synthseg.store.run_folder import RunFolder
+
+
+def test_the_same_configuration_resumes(tmp_path: Path) -> None:
+    config = load_config("embedded")
+    RunFolder.create(str(tmp_path), config)
+    again = RunFolder.create(str(tmp_path), config)
+    assert again.config() == config
+    assert [event["event"] for event in again.events()] == ["run_created", "run_resumed"]
+
+
+def test_workers_and_batches_are_no_other_run(tmp_path: Path) -> None:
+    RunFolder.create(str(tmp_path), load_config("embedded"))
+    RunFolder.create(str(tmp_path), load_config("embedded", ["execution.workers=1", "execution.image_batch_size=16"]))
+
+
+def test_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
+    RunFolder.create(str(tmp_path), load_config("embedded"))
+    with pytest.raises(UsageProblem, match=r"seed: 0 -> 5.*--out"):
+        RunFolder.create(str(tmp_path), load_config("embedded", seed=5))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="holds no run"):
+        RunFolder.open(str(tmp_path))
+
+
+def test_a_broken_run_file_is_named(tmp_path: Path) -> None:
+    RunFolder.create(str(tmp_path), load_config("embedded"))
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CorruptData, match=r"run\.json"):
+        RunFolder.open(str(tmp_path)).config()
+
+
+def test_metrics_merge_section_by_section(tmp_path: Path) -> None:
+    folder = RunFolder.create(str(tmp_path), load_config("embedded"))
+    folder.update_metrics({"labels": {"pseudo_f1": 0.5}})
+    folder.update_metrics({"labels": {"relabelled_f1": 0.6}, "images_per_s": 9.0})
+    assert folder.metrics() == {"labels": {"pseudo_f1": 0.5, "relabelled_f1": 0.6}, "images_per_s": 9.0}
+
+
+def test_an_event_cut_short_by_a_kill_is_skipped(tmp_path: Path) -> None:
+    folder = RunFolder.create(str(tmp_path), load_config("embedded"))
+    with (tmp_path / "events.jsonl").open("a") as stream:
+        stream.write('{"event": "half')
+    assert [event["event"] for event in folder.events()] == ["run_created"]

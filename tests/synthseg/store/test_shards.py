@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from synthseg.errors import CorruptData
+from synthseg.records import sample_schema, samples
+from synthseg.store.files import Files
+from synthseg.store.shards import ShardStore
+
+SCHEMA = sample_schema("key")
+
+
+def rows(*ids: str) -> pa.Table:
+    return samples([{"sample_id": i, "class_ids": [1], "ordinal": 0, "seed": 7} for i in ids], "key")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ShardStore:
+    return ShardStore(Files(str(tmp_path)))
+
+
+def test_read_returns_what_was_published(store: ShardStore) -> None:
+    marker = store.publish("images", "shard-00000", rows("a", "b"), {"seconds": 1.5})
+    assert store.read("images", "shard-00000", SCHEMA).equals(rows("a", "b"))
+    assert store.markers("images") == {"shard-00000": marker}
+
+
+def test_data_without_a_marker_does_not_exist(store: ShardStore, tmp_path: Path) -> None:
+    marker = store.publish("images", "shard-00000", rows("a"))
+    (tmp_path / "images" / "shard-00000.json").unlink()
+    assert store.read_all("images", SCHEMA).num_rows == 0
+    with pytest.raises(CorruptData, match="not published"):
+        store.read("images", "shard-00000", SCHEMA)
+    assert store.discard_unpublished("images") == 1
+    assert not (tmp_path / "images" / marker.data).exists()
+
+
+def test_publishing_again_replaces_and_never_duplicates(store: ShardStore) -> None:
+    store.publish("images", "shard-00000", rows("a"))
+    store.publish("images", "shard-00000", rows("a"))
+    assert store.read_all("images", SCHEMA).num_rows == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_damaged_data_is_named_with_the_way_out(store: ShardStore, tmp_path: Path, damage: str) -> None:
+    marker = store.publish("images", "shard-00000", rows("a", "b", "c"))
+    path = tmp_path / "images" / marker.data
+    content = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(content[:-20])
+    elif damage == "flip":
+        path.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+    else:
+        path.unlink()
+    with pytest.raises(CorruptData, match=rf"{marker.data}.*delete images/shard-00000\.json and run the same command again"):
+        store.read("images", "shard-00000", SCHEMA)
+
+
+def test_a_broken_marker_is_named(store: ShardStore, tmp_path: Path) -> None:
+    store.publish("images", "shard-00000", rows("a"))
+    (tmp_path / "images" / "shard-00000.json").write_text("{")
+    with pytest.raises(CorruptData, match=r"images/shard-00000\.json: not a marker"):
+        store.markers("images")
+
+
+def test_another_schema_version_is_refused(store: ShardStore) -> None:
+    other = rows("a").replace_schema_metadata({b"synthseg.schema_version": b"99"})
+    store.publish("images", "shard-00000", other)
+    with pytest.raises(CorruptData, match="schema version 99"):
+        store.read("images", "shard-00000", SCHEMA)
+
+
+def test_other_columns_are_refused(store: ShardStore) -> None:
+    store.publish("images", "shard-00000", rows("a").drop_columns("seed"))
+    with pytest.raises(CorruptData, match="columns"):
+        store.read("images", "shard-00000", SCHEMA)
