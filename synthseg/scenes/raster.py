@@ -96,7 +96,7 @@ def paint_body(canvas: NDArray[np.uint8], body: Body, placement: Placement, ligh
     border[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     border[:-1] |= ids[:-1] != ids[1:]
     distance = cv2.distanceTransform((~border & (ids > 0)).astype(np.uint8), cv2.DIST_L2, 3)
-    reach = max(2.0, 0.10 * placement.scale)
+    reach = float(max(2.0, 0.10 * placement.scale))
     ball = np.minimum(distance / reach, 1.0)
     relief = np.sqrt(np.maximum(1.0 - (1.0 - ball) ** 2, 0.0)) * reach
     relief = cv2.GaussianBlur(relief, (5, 5), 1.2)
