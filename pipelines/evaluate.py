@@ -10,14 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
+from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.evaluation.average_precision import mean_average_precision
+from synthseg.evaluation.confusion import ConfusionMatrix
 
 from pipelines.stacks import register
 from synthseg.config.schema import RunConfig
-from synthseg.datasets.base import open_dataset, to_class_order
 from synthseg.engines.painter import encode_png
-from synthseg.evaluation.average_precision import mean_average_precision
-from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.progress import Progress
 from synthseg.store.run_folder import RunFolder
 
@@ -26,6 +27,8 @@ CHUNK = 16
 NUM_SHOWN = 12
 """Images whose masks are kept for the report."""
 ASSETS = "report_assets"
+SEGMENTER = "decoder.safetensors"
+"""Name of the trained decoder below OUT/segmenter."""
 
 Stream = Callable[[type, dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
 
@@ -36,6 +39,7 @@ class EvaluationWorker:
     def __init__(self, config: RunConfig, out: str, checkpoint: str, classifiers: list[str], stacks: Path) -> None:
         from synthseg.models.classifier import load_classifier
         from synthseg.models.control import TrainingFree
+        from synthseg.models.frozen import load_frozen
         from synthseg.models.segmenter import Segmenter
 
         register(stacks)
@@ -43,8 +47,10 @@ class EvaluationWorker:
         self._config = config
         self._folder = RunFolder(out)
         self._dataset = open_dataset(config.evaluation.dataset, config)
-        self._segmenter = Segmenter.load(Path(checkpoint), config)
-        self._control = TrainingFree(config)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        parts = load_frozen(config, device)
+        self._segmenter = Segmenter.load(Path(checkpoint), config, device, parts)
+        self._control = TrainingFree(parts, config.segmenter)
         self._classifiers = [load_classifier(Path(path), config) for path in classifiers]
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
@@ -79,15 +85,14 @@ class EvaluationWorker:
         return kept
 
 
-def evaluate_run(config: RunConfig, folder: RunFolder, stream: Stream, progress: Progress) -> dict[str, Any]:
+def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: Stream, progress: Progress) -> dict[str, Any]:
     """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included."""
-    num_images = len(open_dataset(config.evaluation.dataset, config))
     chunks = [pa.table({"index": list(range(start, min(start + CHUNK, num_images)))}) for start in range(0, num_images, CHUNK)]
     root = folder.files.local_root
     base = root if root is not None else Path(folder.out)
     arguments = {
         "out": folder.out,
-        "checkpoint": str(base / "segmenter" / "segmenter.safetensors"),
+        "checkpoint": str(base / "segmenter" / SEGMENTER),
         "classifiers": [str(path) for path in sorted((base / "classifier").glob("fold-*.safetensors"))],
     }
     matrices = {name: ConfusionMatrix(len(config.classes)) for name in ("segmenter", "control")}

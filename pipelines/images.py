@@ -26,10 +26,11 @@ from synthseg.labels.probabilities import ClassHead
 from synthseg.labels.pseudo import pseudo_labels
 from synthseg.labels.selection import select
 from synthseg.plan import image_parameters, plan_samples, plan_shards
-from synthseg.records import KEY_FIELDS, LABELS, outcome, samples
+from synthseg.records import KEY_FIELDS, outcome, samples
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
+from training.segmenter import TrainingSample
 
 STAGE = "images"
 
@@ -45,7 +46,7 @@ class ImageWorker:
         self._scorer = build_scorer(config)
         self._classes = config.class_infos()
         self._head = ClassHead(self._scorer, self._classes, taxonomy(config.taxonomy).background_words)
-        self._replicas = image_handle()
+        self._replicas = image_handle(config)
         self._engine_digest = str(self._replicas.digest.remote().result())
 
     def __call__(self, shard: pa.Table) -> pa.Table:
@@ -91,25 +92,25 @@ class ImageWorker:
     def _score(
         self, rows: list[dict[str, Any]], results: list[GeneratedImage | GenerationFailure], embeddings: NDArray[np.float32]
     ) -> list[dict[str, Any]]:
-        done = [i for i, result in enumerate(results) if isinstance(result, GeneratedImage)]
-        for row, result in zip(rows, results, strict=True):
-            if isinstance(result, GenerationFailure):
-                row["outcome"] = outcome("failed", STAGE, error=result.error, retryable=result.retryable)
+        done: list[tuple[int, GeneratedImage]] = []
+        for i, result in enumerate(results):
+            if isinstance(result, GeneratedImage):
+                done.append((i, result))
+            else:
+                rows[i]["outcome"] = outcome("failed", STAGE, error=result.error, retryable=result.retryable)
         if not done:
             return rows
-        texts = sorted({rows[i]["prompt"]["text"] for i in done})
+        texts = sorted({rows[i]["prompt"]["text"] for i, _ in done})
         text_embeddings = self._scorer.embed_texts(texts)
-        at = [texts.index(rows[i]["prompt"]["text"]) for i in done]
+        at = [texts.index(rows[i]["prompt"]["text"]) for i, _ in done]
         clip_scores = np.sum(embeddings * text_embeddings[at], axis=1)
         image_probs = self._head.probabilities(embeddings)
         prompt_probs = self._head.probabilities(text_embeddings)[at]
-        asked = np.array([[info.class_id in rows[i]["class_ids"] for info in self._classes] for i in done])
-        reasons = select([rows[i]["prompt"]["prompt_id"] for i in done], clip_scores, image_probs, asked, self._config.scoring)
+        asked = np.array([[info.class_id in rows[i]["class_ids"] for info in self._classes] for i, _ in done])
+        reasons = select([rows[i]["prompt"]["prompt_id"] for i, _ in done], clip_scores, image_probs, asked, self._config.scoring)
         labels = pseudo_labels(image_probs, prompt_probs, asked, self._config.scoring)
         parameters = canonical_json(image_parameters(self._config))
-        for n, i in enumerate(done):
-            result = results[i]
-            assert isinstance(result, GeneratedImage)
+        for n, (i, result) in enumerate(done):
             reason = reasons[n] if result.safety == "ok" else "unsafe"
             rows[i]["image"] = {
                 "bytes": result.encoded,
@@ -148,11 +149,10 @@ def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[dict[str, A
 
 def pending_shards(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
     """The plan's shards that are not published yet, each with its name in the column `shard`."""
-    marker = folder.shards.marker("plan", "plan")
-    assert marker is not None
     plan = folder.shards.read("plan", "plan", stage_schema("plan"))
+    shard_size = folder.shards.markers("plan")["plan"].stats["shard_size"]
     published = folder.shards.markers("images")
-    shards = plan_shards(plan, config.images.images_per_prompt, marker.stats["shard_size"])
+    shards = plan_shards(plan, config.images.images_per_prompt, shard_size)
     return [
         table.append_column("shard", pa.array([name] * table.num_rows, pa.string())).combine_chunks()
         for name, table in shards
@@ -167,15 +167,12 @@ def kept_samples(folder: RunFolder) -> pa.Table:
     )
 
 
-def training_samples(folder: RunFolder) -> pa.Table:
+def training_samples(folder: RunFolder) -> list[TrainingSample]:
     """Samples that survived relabelling, with their final labels: what the segmenter learns from."""
-    kept = kept_samples(folder).drop_columns("labels")
-    final = _with_status(folder.shards.read_all("labels", stage_schema("labels")), "ok").select(["sample_id", "labels"])
-    labels = dict(zip(final.column("sample_id").to_pylist(), final.column("labels").to_pylist(), strict=True))
-    chosen = [i for i, identity in enumerate(kept.column("sample_id").to_pylist()) if identity in labels]
-    kept = kept.take(chosen)
-    column = pa.array([labels[identity] for identity in kept.column("sample_id").to_pylist()], LABELS)
-    return kept.append_column("labels", column)
+    final = _with_status(folder.shards.read_all("labels", stage_schema("labels")), "ok").select(["sample_id", "labels"]).to_pylist()
+    labels = {row["sample_id"]: tuple(row["labels"]["label"]) for row in final}
+    kept = kept_samples(folder).select(["sample_id", "image"]).to_pylist()
+    return [TrainingSample(row["image"]["bytes"], labels[row["sample_id"]]) for row in kept if row["sample_id"] in labels]
 
 
 def _with_status(table: pa.Table, status: str) -> pa.Table:

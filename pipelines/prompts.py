@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from serving.build import text_handle
 from serving.client import generate_texts
 from synthseg.config.schema import RunConfig
 from synthseg.engines.registry import build_scorer
+from synthseg.engines.template_text import TemplateEngine
 from synthseg.ids import derive_seed
+from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
+from synthseg.prompts.diversity import mean_neighbour_similarity
 from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
@@ -29,18 +33,15 @@ class PromptWorker:
     """Runs the Self-Refine Prompt Agent for the class in each shard, and the no-LLM control beside it."""
 
     def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
-        from synthseg.engines.template_text import TemplateEngine
-        from synthseg.prompts.agent import PromptAgent
-
         register(stacks)
         self._config = config
         self._folder = RunFolder(out)
-        scorer = build_scorer(config)
-        handle = text_handle()
-        control = config.prompts.model_copy(update={"engine": "template", "model": ""})
-        classes = config.class_infos()
-        self._agent = PromptAgent(config.prompts, classes, scorer, lambda requests: generate_texts(handle, requests))
-        self._control = PromptAgent(control, classes, scorer, TemplateEngine().generate)
+        self._scorer = build_scorer(config)
+        replicas = text_handle(config)
+        digest = str(replicas.digest.remote().result())
+        self._agent = self._build(lambda requests: generate_texts(replicas, requests), digest)
+        template = TemplateEngine()
+        self._control = self._build(template.generate, template.digest)
 
     def __call__(self, shard: pa.Table) -> pa.Table:
         """One row (class_id, stats) for the one class in `shard`."""
@@ -48,17 +49,39 @@ class PromptWorker:
         info = taxonomy(self._config.taxonomy).by_id(class_id)
         started = time.monotonic()
         seed = derive_seed("prompts", self._config.seed, info.name)
-        found = self._agent.run_class(info, seed)
-        control = self._control.run_class(info, seed)
+        found, control = self._agent.run_class(info, seed), self._control.run_class(info, seed)
+        num_compared = min(len(_target_texts(found)), len(_target_texts(control)))
         stats = {
-            "agent": found.summary(),
-            "control": control.summary(),
-            "ended_because": found.ended_because,
-            "seconds": time.monotonic() - started,
+            "agent": self._summary(found, num_compared),
+            "control": self._summary(control, num_compared),
+            "seconds": round(time.monotonic() - started, 3),
         }
         table = pa.Table.from_pylist(found.candidates, schema=PROMPT_CANDIDATE)
         self._folder.shards.publish("prompts", shard_name(info), table, stats)
         return pa.table({"class_id": [class_id], "stats": [json.dumps(stats)]})
+
+    def _build(self, generate: Generate, digest: str) -> PromptAgent:
+        config = self._config
+        return PromptAgent(config.prompts, taxonomy(config.taxonomy), self._scorer, generate, config.class_infos(), digest)
+
+    def _summary(self, found: ClassPrompts, num_compared: int) -> dict[str, Any]:
+        """Counts of the class, and the diversity of its first `num_compared` target prompts."""
+        texts = _target_texts(found)[:num_compared]
+        similarity = mean_neighbour_similarity(self._scorer.embed_texts(texts)) if len(texts) > 1 else None
+        reasons: Counter[str] = Counter()
+        for report in found.rounds:
+            reasons.update(report.reasons)
+        return {
+            "candidates": len(found.candidates),
+            "accepted": len(found.accepted),
+            "rounds": len(found.rounds),
+            "by_round": [[report.candidates, report.accepted] for report in found.rounds],
+            "reasons": dict(reasons),
+            "ended_because": found.ended_because,
+            "diversity_threshold": found.diversity_threshold,
+            "num_compared": num_compared,
+            "mean_neighbour_similarity": similarity,
+        }
 
 
 def pending_classes(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
@@ -68,6 +91,49 @@ def pending_classes(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
 
 
 def accepted_prompts(folder: RunFolder) -> list[dict[str, Any]]:
-    """Accepted prompts of all classes, in mask order and in order of acceptance, as stored."""
+    """Accepted prompts of all classes, in mask order and in order of acceptance, as stored.
+
+    Two classes may accept the very same text about both of them; the first keeps it, for a sample is planned once.
+    """
     rows = folder.shards.read_all("prompts", PROMPT_CANDIDATE).to_pylist()
-    return [row for row in rows if row["accepted"]]
+    return list({row["prompt_id"]: row for row in reversed(rows) if row["accepted"]}.values())[::-1]
+
+
+def prompt_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+    """`prompts` of the agent and `template_control` of the same loop without an LLM, over all classes."""
+    markers = folder.shards.markers("prompts")
+    stats = {info.name: markers[shard_name(info)].stats for info in config.class_infos() if shard_name(info) in markers}
+    return {"prompts": _totals(stats, "agent"), "template_control": _totals(stats, "control")}
+
+
+def _totals(stats: dict[str, dict[str, Any]], which: str) -> dict[str, Any]:
+    per_class = {name: found[which] for name, found in stats.items()}
+    candidates = sum(found["candidates"] for found in per_class.values())
+    accepted = sum(found["accepted"] for found in per_class.values())
+    rounds = max(found["rounds"] for found in per_class.values())
+    by_round = [
+        {
+            "round": number,
+            "candidates": sum(found["by_round"][number][0] for found in per_class.values() if number < found["rounds"]),
+            "accepted": sum(found["by_round"][number][1] for found in per_class.values() if number < found["rounds"]),
+        }
+        for number in range(rounds)
+    ]
+    reasons: Counter[str] = Counter()
+    for found in per_class.values():
+        reasons.update(found["reasons"])
+    similarities = [found["mean_neighbour_similarity"] for found in per_class.values() if found["mean_neighbour_similarity"] is not None]
+    return {
+        "candidates": candidates,
+        "accepted": accepted,
+        "rounds": rounds,
+        "acceptance_rate": round(accepted / candidates, 4) if candidates else 0.0,
+        "mean_neighbour_similarity": round(sum(similarities) / len(similarities), 4) if similarities else None,
+        "by_round": by_round,
+        "reasons": dict(reasons.most_common()),
+        "per_class": per_class,
+    }
+
+
+def _target_texts(found: ClassPrompts) -> list[str]:
+    return [row["text"] for row in found.accepted if row["kind"] != "context"]

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from synthseg.datasets.base import open_dataset
 
 from pipelines import evaluate, images, prompts, relabel
 from pipelines.label_metrics import label_metrics
@@ -20,12 +22,15 @@ from pipelines.preflight import preflight
 from pipelines.session import ray_session
 from pipelines.stacks import clear, stacks_folder
 from pipelines.streaming import run_stage
-from serving.build import IMAGE_APP, TEXT_APP, deploy_engines, image_handle, release
+from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
+from synthseg.report import build_report
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import VerifyReport, stage_schema, verify_run
+
+StageName = Literal["prompts", "images", "relabel", "segmenter", "evaluate", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class _Run:
                 for row in self.stream(prompts.PromptWorker, {"out": self.folder.out}, pending):
                     stats = json.loads(row["stats"])["agent"]
                     self.progress.advance("prompts", ok=stats["accepted"], dropped=stats["candidates"] - stats["accepted"])
-                release(TEXT_APP)
+                release(text_app(self.config))
         self.folder.update_metrics(prompts.prompt_metrics(self.config, self.folder))
 
     def images(self) -> None:
@@ -96,7 +101,7 @@ class _Run:
         planned = len(accepted) * self.config.images.images_per_prompt
         with self.stage("images", planned):
             deploy_engines(self.config, text=False, image=True)
-            digest = str(image_handle().digest.remote().result())
+            digest = str(image_handle(self.config).digest.remote().result())
             images.ensure_plan(self.config, self.folder, accepted, digest)
             _check_engine(self.folder, digest)
             self.folder.shards.discard_unpublished("images")
@@ -106,7 +111,7 @@ class _Run:
             for row in self.stream(images.ImageWorker, {"out": self.folder.out}, pending):
                 self.folder.event("shard_published", stage="images", shard=row["shard"])
                 self.progress.advance("images", **json.loads(row["stats"])["outcomes"])
-            release(IMAGE_APP)
+            release(image_app(self.config))
 
     def relabel(self) -> None:
         """Train the out-of-fold classifiers and let them relabel every kept sample."""
@@ -132,15 +137,15 @@ class _Run:
         from training.segmenter import train_segmenter
 
         with self.training_folder("segmenter") as out, self.stage("segmenter", self.config.segmenter.iterations):
-            samples = images.training_samples(self.folder)
-            trained = train_segmenter(self.config, samples, out, self.config.execution.workers)
+            trained = train_segmenter(self.config, images.training_samples(self.folder), out, self.config.execution.workers)
             self.progress.advance("segmenter", ok=self.config.segmenter.iterations)
-        self.folder.update_metrics({"segmenter": {"curve": trained.curve}})
+        self.folder.update_metrics({"segmenter": {"curve": trained.curves}})
 
     def evaluate(self) -> None:
         """Measure segmenter, classifier and training-free control on the evaluation split."""
-        with self.stage("evaluate", 0):
-            measured = evaluate.evaluate_run(self.config, self.folder, self.stream, self.progress)
+        num_images = len(open_dataset(self.config.evaluation.dataset, self.config))
+        with self.stage("evaluate", num_images):
+            measured = evaluate.evaluate_run(self.config, self.folder, num_images, self.stream, self.progress)
         self.folder.update_metrics(measured)
 
     @contextmanager
@@ -157,26 +162,45 @@ class _Run:
                 self.folder.files.write(f"{name}/{path.relative_to(scratch)}", path.read_bytes())
 
 
-def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress) -> RunResult:
-    """Run or resume `config` in `out`. UsageProblem before any model loads; RunFailure when the run cannot go on."""
-    from synthseg.report import build_report
+def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress, until: StageName = "report") -> RunResult:
+    """Run or resume `config` in `out`, up to and including the stage `until`.
 
+    UsageProblem before any model loads; RunFailure when the run cannot go on or its outcomes do not add up.
+    """
     preflight(config)
     folder = RunFolder.create(out, config)
     run = _Run(config, folder, progress)
     started = time.monotonic()
+    stages = (
+        ("prompts", run.prompts),
+        ("images", run.images),
+        ("relabel", run.relabel),
+        ("segmenter", run.segmenter),
+        ("evaluate", run.evaluate),
+    )
     with ray_session(config, verbose=verbose):
-        run.prompts()
-        run.images()
-        run.relabel()
-        run.segmenter()
-        run.evaluate()
+        for name, stage in stages:
+            stage()
+            if name == until:
+                return RunResult(out, folder.metrics(), "")
     report = verify_run(out)
     metrics = folder.update_metrics(_run_metrics(folder, report, time.monotonic() - started))
     folder.event("run_finished", ok=report.ok, dropped=report.dropped, failed=report.failed)
     if not report.sound:
         raise RunFailure(f"verify: {report.faults[0]} ({len(report.faults)} faults; synthseg verify {out} lists them)")
     return RunResult(out, metrics, str(build_report(out)))
+
+
+def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
+    """Measure the trained networks of the run in `out` again. UsageProblem while it has none."""
+    folder = RunFolder.open(out)
+    config = folder.config()
+    if not folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
+        raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
+    preflight(config)
+    with ray_session(config, verbose=verbose):
+        _Run(config, folder, progress).evaluate()
+    build_report(out)
 
 
 def _run_metrics(folder: RunFolder, report: VerifyReport, seconds: float) -> dict[str, Any]:
@@ -193,11 +217,11 @@ def _run_metrics(folder: RunFolder, report: VerifyReport, seconds: float) -> dic
         },
         "images_per_s": round(made / stage_seconds["images"], 2) if stage_seconds.get("images") else 0.0,
         "last_start_seconds": round(seconds, 2),
-        "stages": _stage_table(folder, report, stage_seconds),
+        "stages": _stage_table(folder, stage_seconds),
     }
 
 
-def _stage_table(folder: RunFolder, report: VerifyReport, stage_seconds: dict[str, float]) -> list[dict[str, Any]]:
+def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dict[str, Any]]:
     """Planned, ok, dropped and failed of the stages that handle samples or prompts."""
     found = folder.metrics()["prompts"]
     made = folder.shards.read_all("images", stage_schema("images")).column("outcome").to_pylist()

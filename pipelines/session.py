@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import ray
 from ray import serve
 
+from serving.build import image_app, text_app
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure
 
@@ -20,6 +22,7 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAY_SERVE_ENABLE_TASK_EVENTS": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
@@ -37,23 +40,40 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
     joined = ray.is_initialized()
     if not joined:
         try:
-            ray.init(
-                address=address or "local",
-                num_cpus=None if address else max(config.execution.workers, os.cpu_count() or 1),
-                include_dashboard=None if address else False,
-                logging_level=level,
-                log_to_driver=verbose,
-                runtime_env={"env_vars": _ENVIRONMENT},
-            )
+            with nullcontext() if verbose else _muted():
+                ray.init(
+                    address=address or "local",
+                    num_cpus=None if address else max(config.execution.workers, os.cpu_count() or 1),
+                    include_dashboard=None if address else False,
+                    logging_level=level,
+                    log_to_driver=verbose,
+                    runtime_env={"env_vars": _ENVIRONMENT},
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
     _configure_data(verbose)
     try:
         yield
     finally:
-        serve.shutdown()
+        if joined or address:
+            for app in (text_app(config), image_app(config)):
+                if app in serve.status().applications:
+                    serve.delete(app)
         if not joined:
             ray.shutdown()
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Drops what native code writes to stderr: Ray's core announces its own log level there, whatever that level is."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _configure_data(verbose: bool) -> None:

@@ -12,8 +12,6 @@ from ray.serve.handle import DeploymentHandle
 from serving.replicas import ImageReplica, TextReplica
 from synthseg.config.schema import RunConfig
 
-TEXT_APP = "synthseg-text"
-IMAGE_APP = "synthseg-image"
 REPLICA_CPUS = 0.25
 """Logical CPUs a replica asks for. A replica computes on one thread; two kinds, each `workers` times, fit two CPUs."""
 
@@ -32,19 +30,29 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
         },
     }
     if text:
-        serve.run(TextReplica.options(**options).bind(config), name=TEXT_APP, route_prefix=None)
+        serve.run(TextReplica.options(**options).bind(config), name=text_app(config), route_prefix=None)
     if image:
-        serve.run(ImageReplica.options(**options).bind(config), name=IMAGE_APP, route_prefix=None)
+        serve.run(ImageReplica.options(**options).bind(config), name=image_app(config), route_prefix=None)
 
 
-def text_handle() -> DeploymentHandle:
+def text_app(config: RunConfig) -> str:
+    """Serve application of a run's text replicas. Two runs on one cluster share them only if they generate alike."""
+    return f"synthseg-text-{config.generation_fingerprint()[:8]}"
+
+
+def image_app(config: RunConfig) -> str:
+    """Serve application of a run's image replicas."""
+    return f"synthseg-image-{config.generation_fingerprint()[:8]}"
+
+
+def text_handle(config: RunConfig) -> DeploymentHandle:
     """Handle to the text replicas; works in the driver, in Ray Data workers and in other replicas."""
-    return serve.get_app_handle(TEXT_APP)
+    return serve.get_app_handle(text_app(config))
 
 
-def image_handle() -> DeploymentHandle:
+def image_handle(config: RunConfig) -> DeploymentHandle:
     """Handle to the image replicas."""
-    return serve.get_app_handle(IMAGE_APP)
+    return serve.get_app_handle(image_app(config))
 
 
 def release(app: str) -> None:

@@ -26,7 +26,7 @@ def image_parameters(config: RunConfig) -> dict[str, Any]:
 def plan_samples(config: RunConfig, accepted: list[dict[str, Any]], engine_digest: str) -> pa.Table:
     """Samples (sections key and prompt) for `accepted` prompt rows, in their order, `images_per_prompt` each.
 
-    The candidates of a prompt stand together, so the selection among them never looks beyond a shard.
+    A prompt's own class comes first in its class ids. The candidates of a prompt stand together, so the selection among them never looks beyond a shard.
     """
     fingerprint, parameters = config.generation_fingerprint(), image_parameters(config)
     rows = []
@@ -36,7 +36,7 @@ def plan_samples(config: RunConfig, accepted: list[dict[str, Any]], engine_diges
             rows.append(
                 {
                     "sample_id": identity,
-                    "class_ids": sorted(prompt["class_ids"]),
+                    "class_ids": prompt["class_ids"],
                     "ordinal": ordinal,
                     "seed": derive_seed(identity),
                     "prompt": {key: prompt[key] for key in PROMPT_KEYS},
