@@ -1,0 +1,1 @@
+"""Segmentation splits to evaluate on, behind one protocol: field, VOC, COCO, any folder."""

@@ -1,0 +1,30 @@
+"""The embedded field split as a dataset: painted by the held-out world, so nothing is read from disk."""
+
+from __future__ import annotations
+
+from synthseg.config.schema import RunConfig
+from synthseg.datasets.base import SegmentationSample
+from synthseg.scenes.field import field_split
+
+FULL_SIZE = 200
+"""Samples of the whole split."""
+
+
+class FieldDataset:
+    """The first `evaluation.num_images` samples (0: all) with the run's classes; samples are painted when first asked for, in order."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._length = config.evaluation.num_images or FULL_SIZE
+        self._painting = field_split(self._length, [info.class_id for info in config.class_infos()])
+        self._painted: list[SegmentationSample] = []
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> SegmentationSample:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        while len(self._painted) <= index:
+            sample = next(self._painting)
+            self._painted.append(SegmentationSample(sample.name, sample.image, sample.mask))
+        return self._painted[index]

@@ -1,0 +1,1 @@
+"""Measurements: segmentation (mIoU), classification (mAP), quality of labels."""

@@ -1,0 +1,43 @@
+"""How true image-level labels are, against what the painter painted. For evaluation alone: nothing that trains or labels reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthseg.config.schema import RunConfig
+from synthseg.records import PRESENT, UNKNOWN
+from synthseg.scenes.painter import paint
+
+
+def painted_labels(config: RunConfig, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
+    """Visible classes (N, K) of painted samples, found by painting each again.
+
+    `rows` hold `seed`, `prompt.text` and the section image, whose `parameters` name size and negative prompt.
+    """
+    classes = config.class_infos()
+    found = np.zeros((len(rows), len(classes)), bool)
+    for n, row in enumerate(rows):
+        negative = json.loads(row["image"]["parameters"])["negative_prompt"]
+        width, height = row["image"]["width"], row["image"]["height"]
+        painting = paint(row["prompt"]["text"], row["seed"], width=width, height=height, negative_prompt=negative)
+        found[n] = [info.class_id in painting.class_ids for info in classes]
+    return found
+
+
+def label_quality(labels: NDArray[np.int8], truth: NDArray[np.bool_]) -> dict[str, float]:
+    """Micro F1, precision and recall over all (sample, class) pairs of `labels` (N, K) against `truth` (N, K), and the unknown share.
+
+    One rule for every kind of labels: only a 1 is a positive prediction. An unknown is none, so where the class is visible it
+    costs recall, and where it is not it costs nothing.
+    """
+    predicted = labels == PRESENT
+    hits = float((predicted & truth).sum())
+    precision = hits / max(float(predicted.sum()), 1.0)
+    recall = hits / max(float(truth.sum()), 1.0)
+    f1 = 2 * precision * recall / max(precision + recall, 1e-12)
+    return {"f1": f1, "precision": precision, "recall": recall, "unknown_share": float((labels == UNKNOWN).mean())}

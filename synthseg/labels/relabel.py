@@ -1,0 +1,46 @@
+"""Relabelling by the out-of-fold classifier (paper, Fig. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthseg.config.schema import RelabelConfig, ScoringConfig
+from synthseg.records import ABSENT, PRESENT, UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelled:
+    """New labels of N samples."""
+
+    label: NDArray[np.int8]
+    """(N, K): 1, 0 or -1."""
+    probs: NDArray[np.float32]
+    """(N, K) the classifier's probabilities."""
+    dropped: NDArray[np.bool_]
+    """(N,) an asked class was refuted by classifier and CLIP."""
+
+
+def relabel(
+    pseudo: NDArray[np.int8],
+    classifier_probs: NDArray[np.floating],
+    image_probs: NDArray[np.floating],
+    asked: NDArray[np.bool_],
+    relabel: RelabelConfig,
+    scoring: ScoringConfig,
+) -> Relabelled:
+    """The classifier's opinion in place of the pseudo-labels, all (N, K).
+
+    1 above `present_threshold`, 0 below `absent_threshold`; between them the pseudo-label stands where it says 0, else unknown. An
+    asked class stays 1 whatever the classifier's doubts. Only where the classifier is below `drop_threshold` and CLIP
+    (`image_probs`) below the scoring's `refute_threshold` as well, the class counts as not painted and the image is dropped.
+    """
+    unsure = np.where(pseudo == ABSENT, ABSENT, UNKNOWN)
+    label = np.where(
+        classifier_probs > relabel.present_threshold, PRESENT, np.where(classifier_probs < relabel.absent_threshold, ABSENT, unsure)
+    )
+    refuted = asked & (classifier_probs < relabel.drop_threshold) & (image_probs < scoring.refute_threshold)
+    label = np.where(asked, np.where(refuted, ABSENT, PRESENT), label)
+    return Relabelled(label.astype(np.int8), classifier_probs.astype(np.float32), np.asarray(refuted.any(axis=1)))

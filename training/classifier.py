@@ -1,0 +1,252 @@
+"""Train the patch classifiers out of fold on Ray Train: the model of fold f never sees a sample of fold f.
+
+One group of data-parallel workers trains all folds that are not finished, one after the other. Batches and augmentation depend on
+seed, fold and position alone, and gradients are sums over the global batch, so the number of workers changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+from numpy.typing import NDArray
+from ray import train
+from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from synthseg.config.schema import RunConfig
+from synthseg.errors import RunFailure, UsageProblem
+from synthseg.ids import derive_seed, digest, image_sha256
+from synthseg.labels.folds import fold_of
+from synthseg.models.augment import change_looks
+from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
+from training.loop import Curves, epoch_order, one_thread_on_cpu, read_curves, schedule
+
+REPORT_EVERY = 5
+GRADIENT_NORM = 2.0
+WARMUP_SHARE = 0.1
+HEAD_RATE = 10.0
+"""The fresh head learns this much faster than the pre-trained trunk."""
+ZOOM = (0.8, 1.2)
+SHIFT = 0.1
+"""Largest move of the image, as a share of its side: objects stay in view, so labels stay true."""
+FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierResult:
+    """One checkpoint a fold, what was measured on the way, and the seconds it took this time."""
+
+    checkpoints: list[Path]
+    curve: list[dict[str, float]]
+    """Lines with fold, iteration, loss (mean of an image) and learning_rate."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoldData:
+    """What the workers learn from, sorted by sample id."""
+
+    encoded: list[bytes]
+    labels: NDArray[np.int8]
+    """(N, K)."""
+    folds: NDArray[np.int64]
+    """(N,)."""
+
+
+def train_classifier(config: RunConfig, rows: pa.Table, out_dir: Path, num_workers: int) -> ClassifierResult:
+    """Train `classifier.folds` models and leave `fold-N.safetensors` in `out_dir`, which every worker must see.
+
+    `rows` are the kept samples with sections prompt, image and labels. A finished fold of the same training is not trained again;
+    an unfinished one starts again. Needs a Ray cluster that is up. UsageProblem when a fold has nothing to learn from;
+    RunFailure when a worker fails.
+    """
+    started = time.perf_counter()
+    data = fold_data(config, rows)
+    section = config.classifier
+    fingerprint = digest(
+        "classifier", section.model_dump(mode="json"), list(config.classes), config.seed,
+        [image_sha256(encoded) for encoded in data.encoded], data.labels.tolist(), data.folds.tolist(),
+    )  # fmt: skip
+    out_dir = out_dir.resolve()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    pending = [fold for fold in range(section.folds) if not _is_finished(checkpoint_path(out_dir, fold), fingerprint)]
+    if pending:
+        _train_folds(config, data, pending, out_dir, fingerprint, num_workers)
+    curve = [line for fold in range(section.folds) for line in read_curves(_curve_path(out_dir, fold))]
+    return ClassifierResult([checkpoint_path(out_dir, fold) for fold in range(section.folds)], curve, time.perf_counter() - started)
+
+
+def checkpoint_path(out_dir: Path, fold: int) -> Path:
+    """Where the model of `fold` lies."""
+    return out_dir / f"fold-{fold}.safetensors"
+
+
+def fold_data(config: RunConfig, rows: pa.Table) -> FoldData:
+    """The training data in `rows`. UsageProblem where a label has a wrong length or a fold would learn from nothing."""
+    ordered = sorted(rows.select(["sample_id", "prompt", "image", "labels"]).to_pylist(), key=lambda row: str(row["sample_id"]))
+    if wrong := next((row for row in ordered if len(row["labels"]["label"]) != len(config.classes)), None):
+        count = len(wrong["labels"]["label"])
+        raise UsageProblem(f"classifier: sample {wrong['sample_id']} has {count} labels for {len(config.classes)} classes; label it again")
+    num_folds = config.classifier.folds
+    folds = np.array([fold_of(row["prompt"]["prompt_id"], num_folds) for row in ordered], np.int64)
+    for fold in range(num_folds):
+        if not (folds != fold).any():
+            raise UsageProblem(f"classifier.folds: fold {fold} of {num_folds} has nothing to learn from; make more prompts")
+    labels = np.array([row["labels"]["label"] for row in ordered], np.int8)
+    return FoldData([row["image"]["bytes"] for row in ordered], labels, folds)
+
+
+def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> None:
+    num_workers = min(num_workers, config.classifier.batch_size)
+    scratch = out_dir / "ray"
+    use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "data": [ray.put(data)],
+        "folds": folds,
+        "out_dir": str(out_dir),
+        "fingerprint": fingerprint,
+    }
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config=settings,
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=train.ScalingConfig(
+            num_workers=num_workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, **({"GPU": 1} if use_gpu else {})}
+        ),
+        run_config=train.RunConfig(name="classifier", storage_path=str(scratch)),
+    )
+    # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        trainer.fit()
+    except train.TrainingFailedError as error:
+        raise RunFailure(f"classifier training failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _train_worker(settings: dict[str, Any]) -> None:
+    """One worker's loop over folds; rank 0 also logs and writes."""
+    one_thread_on_cpu()
+    config = RunConfig.model_validate(settings["config"])
+    data: FoldData = ray.get(settings["data"][0])
+    context = train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    for fold in settings["folds"]:
+        _train_fold(config, data, fold, Path(settings["out_dir"]), settings["fingerprint"], rank, world)
+
+
+def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fingerprint: str, rank: int, world: int) -> None:
+    section, device = config.classifier, get_device()
+    members = np.flatnonzero(data.folds != fold)
+    num_iterations = max(1, round(section.epochs * len(members) / section.batch_size))
+    torch.manual_seed(derive_seed("classifier", config.seed, fold))
+    classifier = new_classifier(config).to(device)
+    optimizer = _optimizer(classifier, config)
+    model = prepare_model(_Losses(classifier), parallel_strategy_kwargs={"broadcast_buffers": False})
+    curves = Curves(_curve_path(out_dir, fold), 0) if rank == 0 else None
+    total = 0.0
+    classifier.train()
+    for iteration in range(num_iterations):
+        factor = schedule(iteration, num_iterations, round(WARMUP_SHARE * num_iterations))
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        images, labels = batch(config, data, members, fold, iteration, rank, world)
+        # Gradients are averaged over workers; this makes them the mean over the global batch even where shares differ.
+        loss = model(images.to(device), labels.to(device)).sum() * (world / section.batch_size)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(classifier.parameters(), GRADIENT_NORM)
+        optimizer.step()
+        total += float(loss.detach())
+        if curves and ((iteration + 1) % REPORT_EVERY == 0 or iteration + 1 == num_iterations):
+            count = (iteration % REPORT_EVERY) + 1
+            curves.write(fold=fold, iteration=iteration + 1, loss=total / count, learning_rate=section.learning_rate * factor)
+            total = 0.0
+    if rank == 0:
+        path = checkpoint_path(out_dir, fold)
+        part = path.with_suffix(".part")
+        state = {name: tensor.detach().contiguous().cpu() for name, tensor in classifier.state_dict().items()}
+        save_file(state, part, metadata={FINGERPRINT: fingerprint})
+        part.replace(path)
+
+
+def batch(
+    config: RunConfig, data: FoldData, members: NDArray[np.int64], fold: int, iteration: int, rank: int, world: int
+) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, S, S) and labels (B, K) of this worker's part of a global batch; all parts together never depend on `world`."""
+    size, seed = config.classifier.batch_size, config.seed
+    order = epoch_order(iteration * size, size, len(members), seed, fold)
+    images, labels = [], []
+    for position in range(rank, size, world):
+        index = int(members[order[position]])
+        rng = np.random.default_rng([seed, fold, iteration, position])
+        images.append(augmented(decode_image(data.encoded[index]), rng))
+        labels.append(data.labels[index])
+    return to_batch(images, config.classifier.image_size, torch.device("cpu")), torch.from_numpy(np.stack(labels))
+
+
+def augmented(image: Image, rng: np.random.Generator) -> Image:
+    """Mirror, small zoom and shift, other looks; the size stays."""
+    height, width = image.shape[:2]
+    zoom = float(np.exp(rng.uniform(*np.log(ZOOM))))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    shift_x, shift_y = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    matrix = np.array([[zoom * mirror, 0, center_x - zoom * mirror * center_x + shift_x], [0, zoom, center_y - zoom * center_y + shift_y]])
+    moved = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return change_looks(np.asarray(moved, np.uint8), rng)
+
+
+def decode_image(encoded: bytes) -> Image:
+    """RGB (H, W, 3) of an encoded image."""
+    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+class _Losses(nn.Module):
+    """The classifier's loss as a forward pass, which is what data parallelism wraps."""
+
+    def __init__(self, classifier: PatchClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self.classifier.losses(images, labels)
+
+
+def _optimizer(classifier: PatchClassifier, config: RunConfig) -> torch.optim.AdamW:
+    """AdamW: the trunk at `learning_rate`, the head faster, no decay on norms and biases."""
+    section = config.classifier
+    trunk = list(classifier.trunk.parameters())
+    groups = [
+        {"params": [p for p in trunk if p.ndim > 1], "peak": section.learning_rate, "weight_decay": section.weight_decay},
+        {"params": [p for p in trunk if p.ndim <= 1], "peak": section.learning_rate, "weight_decay": 0.0},
+        {"params": list(classifier.head.parameters()), "peak": section.learning_rate * HEAD_RATE, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=section.learning_rate)
+
+
+def _curve_path(out_dir: Path, fold: int) -> Path:
+    return out_dir / f"fold-{fold}.jsonl"
+
+
+def _is_finished(path: Path, fingerprint: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return cast(dict[str, str], file.metadata() or {}).get(FINGERPRINT) == fingerprint
+    except SafetensorError:
+        return False
