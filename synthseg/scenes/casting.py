@@ -11,12 +11,12 @@ from synthseg.scenes.bodies import BUILDERS
 from synthseg.scenes.geometry import Outline, scale, shear
 from synthseg.scenes.grammar import ObjectWish, SceneWish
 from synthseg.scenes.parts import Body, BodyRequest, View
-from synthseg.scenes.places import INDOOR_PLACES, PLACES
+from synthseg.scenes.places import PLACES
+from synthseg.scenes.plausible import fits
 from synthseg.scenes.vocabulary import COMPANIONS, HOME_PLACES
 from synthseg.scenes.worlds import World
 
 MAX_ACTORS = 6
-_NEVER_INDOORS = ("aeroplane", "bus", "boat", "car", "cow", "horse", "train", "sheep")
 _WATER_PLACES = ("sea", "lake", "river", "beach", "harbor")
 _MOUNTS = ("horse", "bicycle", "motorbike")
 _PET_SEATS = ("sofa", "chair")
@@ -70,7 +70,7 @@ def cast_actors(wish: SceneWish, place: str, world: World, rng: np.random.Genera
     if wishes and rng.random() < world.added_probability:
         host = wishes[int(rng.integers(len(wishes)))]
         present = {w.class_name for w in wishes} | set(wish.absent)
-        fitting = [c for c in COMPANIONS[host.class_name] if c not in present and not (place in INDOOR_PLACES and c in _NEVER_INDOORS)]
+        fitting = [c for c in COMPANIONS[host.class_name] if c not in present and fits(c, place)]
         if fitting:
             wishes.append(ObjectWish(fitting[int(rng.integers(len(fitting)))]))
     singles = [w for w in wishes for _ in range(min(w.count, 5))][:MAX_ACTORS]
@@ -123,6 +123,7 @@ def _deform(body: Body, rng: np.random.Generator) -> None:
 def _link(actors: list[Actor], rng: np.random.Generator) -> None:
     """Seat riders on mounts and pets or people on sofas."""
     taken: set[int] = set()
+    seats: tuple[str, ...]
     for actor in actors:
         if actor.class_name == "person" and actor.wish.pose == "riding":
             seats, odds = _MOUNTS, 1.0

@@ -61,11 +61,11 @@ class _Token(NamedTuple):
         return next((m.value for m in self.meanings if m.kind == kind), None)
 
 
-_BREAKS = frozenset(
-    "and or with on in at near beside by behind under over above below to from while next as against through along across between into toward towards for during "
-    "inside outside within beneath but where which who around".split()
-)
-_NEW_PHRASE = frozenset(("a", "an", "the", "another", "its", "his", "her", "their", "some"))
+_BREAK_WORDS = """
+and or with on in at near beside by behind under over above below to from while next as against through along across between into
+toward towards for during inside outside within beneath but where which who around
+"""
+_BREAKS = frozenset(_BREAK_WORDS.split())
 _DEFINITE = frozenset(("the", "this", "that", "its", "his", "her", "their", "these", "those"))
 _LONGEST_PHRASE = 4
 
@@ -183,7 +183,7 @@ class _Reader:
                 return
             self._waiting[kind] = value
         elif getattr(last, kind) is None:
-            self._objects[-1] = replace(last, **{kind: value})
+            self._objects[-1] = _with(last, kind, value)
 
     def _noun(self, token: _Token) -> None:
         name = token.value("class") or ""
@@ -194,7 +194,8 @@ class _Reader:
         count = self._count if self._count is not None else (2 if plural else 1)
         if plural and self._count == 1:
             count = 2
-        found = ObjectWish(name, count, **self._waiting)
+        w = self._waiting
+        found = ObjectWish(name, count, w.get("color"), w.get("size"), w.get("pose"), w.get("view"), w.get("position"))
         known = next((i for i, o in enumerate(self._objects) if o.class_name == name), None)
         if known is not None and (self._definite or self._count is None):
             self._merge(known, found)
@@ -206,8 +207,23 @@ class _Reader:
     def _merge(self, index: int, found: ObjectWish) -> None:
         """A later mention of the same thing fills what the first left open; it becomes the noun that modifiers follow."""
         first = self._objects.pop(index)
-        filled = {k: getattr(first, k) or getattr(found, k) for k in ("color", "size", "pose", "view", "position")}
-        self._objects.append(replace(first, count=max(first.count, found.count), **filled))
+        self._objects.append(
+            ObjectWish(
+                first.class_name,
+                max(first.count, found.count),
+                first.color or found.color,
+                first.size or found.size,
+                first.pose or found.pose,
+                first.view or found.view,
+                first.position or found.position,
+            )
+        )
+
+
+def _with(wish: ObjectWish, kind: str, value: str) -> ObjectWish:
+    """The wish with one more fact."""
+    facts: dict[str, str | None] = {k: getattr(wish, k) for k in ("color", "size", "pose", "view", "position")}
+    return ObjectWish(wish.class_name, wish.count, **{**facts, kind: value})
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -12,17 +12,27 @@ from synthseg.scenes.raster import Placement
 from synthseg.scenes.worlds import World
 
 _METERS: dict[str, float] = {
-    "aeroplane": 4.5, "bicycle": 1.1, "bird": 0.35, "boat": 2.6, "bottle": 0.32, "bus": 3.0, "car": 1.55, "cat": 0.42, "chair": 1.0, "cow": 1.5,
-    "diningtable": 0.8, "dog": 0.65, "horse": 1.8, "motorbike": 1.2, "person": 1.75, "pottedplant": 0.8, "sheep": 0.9, "sofa": 0.95, "train": 3.8,
+    "aeroplane": 4.5, "bicycle": 1.1, "bird": 0.35, "boat": 2.6, "bottle": 0.32, "bus": 3.0, "car": 1.55, "cat": 0.42, "chair": 1.0,
+        "cow": 1.5,
+    "diningtable": 0.8, "dog": 0.65, "horse": 1.8, "motorbike": 1.2, "person": 1.75, "pottedplant": 0.8, "sheep": 0.9, "sofa": 0.95,
+        "train": 3.8,
     "tvmonitor": 0.6,
 }  # fmt: skip
 _COMPRESSION = 0.5
 """Exponent on real size ratios: pictures that show a bottle and a car together show the bottle larger than life."""
-_CROWD = (1.0, 0.82, 0.70, 0.62, 0.56, 0.52)
-_SIZE_RANGES = {"tiny": (0.12, 0.18), "small": (0.20, 0.30), "large": (0.62, 0.82), "huge": (0.82, 1.05), "close": (0.80, 1.10), "far": (0.14, 0.24)}
+_CROWD = (1.0, 0.90, 0.80, 0.72, 0.64, 0.58)
+_SIZE_RANGES = {
+    "tiny": (0.12, 0.18),
+    "small": (0.20, 0.30),
+    "large": (0.62, 0.82),
+    "huge": (0.82, 1.05),
+    "close": (0.80, 1.10),
+    "far": (0.14, 0.24),
+}
 _POSITIONS = {"left": (0.16, 0.32), "center": (0.45, 0.55), "right": (0.68, 0.84)}
 _SEATS: dict[tuple[str, str], tuple[float, float]] = {
-    ("person", "horse"): (0.92, 0.30), ("person", "bicycle"): (1.42, 0.16), ("person", "motorbike"): (1.34, 0.14), ("person", "sofa"): (1.35, -0.03),
+    ("person", "horse"): (0.92, 0.30), ("person", "bicycle"): (1.42, 0.16), ("person", "motorbike"): (1.34, 0.14), ("person",
+    "sofa"): (1.35, -0.03),
     ("cat", "sofa"): (0.50, 0.44), ("dog", "sofa"): (0.58, 0.44), ("cat", "chair"): (0.42, 0.50), ("dog", "chair"): (0.46, 0.50),
 }  # fmt: skip
 """(rider, seat): the rider's unit and the height of its feet, both in units of the seat's body."""
@@ -42,7 +52,9 @@ class Spot:
     """True where the scene must put something under it."""
 
 
-def lay_out(actors: list[Actor], stage: Stage, world: World, camera: str | None, width: int, height: int, rng: np.random.Generator) -> list[Spot]:
+def lay_out(
+    actors: list[Actor], stage: Stage, world: World, camera: str | None, width: int, height: int, rng: np.random.Generator
+) -> list[Spot]:
     """Spots of all actors, far to near, in canvas pixels."""
     loose = [a for a in actors if a.rides is None]
     units = _units(loose, world, camera, width, height, rng)
@@ -52,17 +64,17 @@ def lay_out(actors: list[Actor], stage: Stage, world: World, camera: str | None,
     slots = [int(s) for s in rng.permutation(len(loose))]
     for rank, i in enumerate(order):
         actor = loose[i]
-        best: Spot | None = None
-        best_cover = 9.0
+        tried: list[tuple[float, int, Spot]] = []
         for attempt in range(8):
             spread = (slots[rank] + rng.uniform(0.15, 0.85)) / len(loose) if attempt < 4 else rng.uniform(0.08, 0.92)
             spot = _spot(actor, units[i], float(spread), stage, spots, width, height, rng)
-            cover = max((_cover(spot, other) for other in spots if other.actor.class_name != "diningtable" or spot.ground != "surface"), default=0.0)
-            if cover < best_cover:
-                best, best_cover = spot, cover
+            cover = max(
+                (_cover(spot, other) for other in spots if other.actor.class_name != "diningtable" or spot.ground != "surface"), default=0.0
+            )
+            tried.append((cover, attempt, spot))
             if cover <= world.overlap * 0.7:
                 break
-        assert best is not None
+        best = min(tried)[2]
         spots.append(best)
         by_actor[id(actor)] = best
     for actor in actors:
@@ -83,7 +95,7 @@ def _units(actors: list[Actor], world: World, camera: str | None, width: int, he
         main *= 0.62
     units = []
     for actor in actors:
-        share = max(main * (_METERS[actor.class_name] / largest) ** _COMPRESSION, 0.15)
+        share = max(main * (_METERS[actor.class_name] / largest) ** _COMPRESSION, 0.19)
         if actor.wish.size in _SIZE_RANGES:
             low, high = _SIZE_RANGES[actor.wish.size]
             share = float(rng.uniform(low, high)) * (_CROWD[len(actors) - 1] if low > 0.5 else 1.0)
@@ -100,7 +112,9 @@ def _units(actors: list[Actor], world: World, camera: str | None, width: int, he
     return units
 
 
-def _spot(actor: Actor, unit: float, x_share: float, stage: Stage, others: list[Spot], width: int, height: int, rng: np.random.Generator) -> Spot:
+def _spot(
+    actor: Actor, unit: float, x_share: float, stage: Stage, others: list[Spot], width: int, height: int, rng: np.random.Generator
+) -> Spot:
     if actor.wish.position in _POSITIONS:
         x_share = float(rng.uniform(*_POSITIONS[actor.wish.position]))
     ground = _region(actor, stage)

@@ -42,8 +42,9 @@ _RECIPES: dict[str, _Recipe] = {
     "sunrise": _Recipe((126, 150, 206), (250, 200, 160), (1.08, 0.96, 0.88), 0.56, 0.60, 0.2, sun=(255, 226, 170), shadow=0.38),
     "golden hour": _Recipe((112, 148, 196), (252, 206, 130), (1.12, 0.98, 0.80), 0.54, 0.66, 0.25, sun=(255, 220, 130), shadow=0.42),
     "dusk": _Recipe((62, 66, 124), (230, 140, 120), (0.86, 0.72, 0.82), 0.56, 0.46, 0.15, sun=(255, 160, 110), dark=0.35, shadow=0.25),
-    "night": _Recipe((10, 14, 40), (34, 42, 84), (0.46, 0.52, 0.74), 0.66, 0.40, 0.6, dark=1.0, shadow=0.3),
-    "backlit": _Recipe((180, 200, 226), (255, 246, 224), (1.02, 0.98, 0.94), 0.38, 0.46, 0.35, sun=(255, 250, 224), shadow=0.5, behind=True),
+    "night": _Recipe((10, 14, 40), (40, 50, 98), (0.62, 0.68, 0.92), 0.62, 0.50, 0.6, dark=1.0, shadow=0.3),
+    "backlit": _Recipe((180, 200, 226), (255, 246, 224), (1.02, 0.98, 0.94), 0.38, 0.46, 0.35, sun=(255, 250, 224), shadow=0.5,
+        behind=True),
     "studio light": _Recipe((196, 198, 202), (226, 226, 226), (1.0, 1.0, 1.0), 0.64, 0.56, 0.7, shadow=0.3),
 }  # fmt: skip
 
@@ -93,7 +94,8 @@ def make_mood(light: str | None, weather: str | None, world: World, rng: np.rand
     clouds = float(rng.uniform(low, high))
     gray = 0.55 * max(0.0, clouds - 0.4) / 0.6 if recipe.dark < 0.5 else 0.2
     harsh = 1.0 if world.look == "training" else 1.15
-    exposure = float(rng.uniform(*world.exposure))
+    low, high = world.exposure
+    exposure = float(rng.uniform(low if recipe.dark < 0.3 else 1.0, high))
     cast = np.clip(rng.normal(1.0, world.cast_sigma, 3), 0.85, 1.15)
     side = float(rng.uniform(0.25, 0.6)) * (-1 if left else 1)
     direction = np.array([side, -0.35 - 0.4 * recipe.sun_height, -0.1 if recipe.behind else 0.62])
@@ -129,7 +131,8 @@ def finish(image: Image, mood: Mood, world: World, indoor: bool, rng: np.random.
         lamp = np.zeros_like(picture)
         for x, y, radius, color in mood.glows:
             _add_glow(lamp, x * width, y * height, radius * height, color)
-        picture = picture * (1.0 + 1.1 * mood.dark * lamp / 255.0) + 0.55 * mood.dark * lamp
+        lamp = 230.0 * (1.0 - np.exp(-lamp / 230.0))
+        picture = picture * (1.0 + 1.1 * mood.dark * lamp / 255.0) + (0.2 if indoor else 0.5) * mood.dark * lamp
     if not indoor:
         if mood.weather == "fog":
             fog = np.asarray(mood.sky_bottom, np.float32) * gain
@@ -138,14 +141,14 @@ def finish(image: Image, mood: Mood, world: World, indoor: bool, rng: np.random.
             drops = _drops(mood.weather, int(rng.integers(4)))
             dy, dx = (int(v) for v in rng.integers(0, 128, 2))
             layer = cv2.resize(drops[dy : dy + 128, dx : dx + 128], (width, height), interpolation=cv2.INTER_LINEAR)
-            strength = (70.0 if mood.weather == "rain" else 190.0) * (0.6 + 0.4 * (1 - mood.dark))
+            strength = (46.0 if mood.weather == "rain" else 150.0) * (0.6 + 0.4 * (1 - mood.dark))
             picture += (layer * strength)[..., None]
     picture *= _vignette(height, width, 0.16 if world.look == "training" else 0.30)[..., None]
     sigma = float(rng.uniform(*world.blur_sigma))
     if sigma > 0.12:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigmaX=sigma * max(1.0, height / 256)), np.float32)
     grain = float(rng.uniform(0.5, 1.0))
-    picture += _window(_luma_grain(), height, width, rng) * (world.noise_sigma * grain * (1.0 + 0.6 * mood.dark))
+    picture += _window(_luma_grain(), height, width, rng) * (world.noise_sigma * grain * (1.0 + 0.3 * mood.dark))
     if world.chroma_sigma > 0:
         picture += _window(_chroma_grain(), height, width, rng) * (world.chroma_sigma * grain)
     done: Image = np.clip(picture, 0, 255).astype(np.uint8)
@@ -195,10 +198,10 @@ def _drops(kind: str, variant: int) -> NDArray[np.float32]:
             end = (int(x + lean * length), int(y + length))
             cv2.line(layer, (int(x), int(y)), end, int(rng.integers(60, 200)), 1, cv2.LINE_AA)
         else:
-            radius = float(rng.choice([0.5, 0.8, 1.2, 1.8], p=[0.4, 0.3, 0.2, 0.1]))
+            radius = float(rng.choice([0.4, 0.6, 0.9, 1.2], p=[0.4, 0.3, 0.2, 0.1]))
             center = (int(x * 16), int(y * 16))
             cv2.circle(layer, center, int(radius * 16), int(rng.integers(120, 255)), -1, cv2.LINE_AA, shift=4)
-    return layer.astype(np.float32) / 255.0
+    return np.asarray(layer, np.float32) / np.float32(255)
 
 
 @cache
@@ -209,7 +212,7 @@ def _luma_grain() -> NDArray[np.float32]:
 @cache
 def _chroma_grain() -> NDArray[np.float32]:
     layers = np.stack([noise(7200 + i, 1.1) for i in range(3)], axis=2)
-    return (layers / layers.std()).astype(np.float32)
+    return np.asarray(layers / layers.std(), np.float32)
 
 
 def _window(tile: NDArray[np.float32], height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -217,4 +220,4 @@ def _window(tile: NDArray[np.float32], height: int, width: int, rng: np.random.G
     dy, dx, flip = (int(v) for v in rng.integers((tile.shape[0], tile.shape[1], 2)))
     rows, columns = (np.arange(height) + dy) % tile.shape[0], (np.arange(width) + dx) % tile.shape[1]
     window = tile[rows][:, columns]
-    return window[:, ::-1] if flip else window
+    return np.ascontiguousarray(window[:, ::-1] if flip else window)

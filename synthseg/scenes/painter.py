@@ -28,9 +28,7 @@ class Painting:
     """What the painter understood of the prompt."""
 
 
-def paint(
-    prompt: str, seed: int, *, width: int = 128, height: int = 128, negative_prompt: str = "", world: World = TRAINING
-) -> Painting:
+def paint(prompt: str, seed: int, *, width: int = 128, height: int = 128, negative_prompt: str = "", world: World = TRAINING) -> Painting:
     """Paint a prompt. The same arguments give the same bytes. UsageProblem if the prompt names no class and no place."""
     wish = read_prompt(prompt, negative_prompt)
     if not wish.objects and wish.place is None:

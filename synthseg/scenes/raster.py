@@ -50,7 +50,8 @@ def to_pixels(outline: Outline, placement: Placement) -> NDArray[np.float64]:
     """Outline (N, 2) in canvas pixels."""
     c, s = np.cos(placement.angle), np.sin(placement.angle)
     p = outline @ np.array([[c, s], [-s, c]])
-    return p * (-placement.scale if placement.mirror else placement.scale, -placement.scale) + (placement.x, placement.y)
+    flip = -placement.scale if placement.mirror else placement.scale
+    return np.asarray(p * (flip, -placement.scale) + (placement.x, placement.y), np.float64)
 
 
 def fill(target: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -35,10 +36,10 @@ def _doubled(kind: str, variant: int) -> Tile:
 
 
 def _sharpen(tile: Tile, gain: float) -> Tile:
-    return np.tanh(tile * gain).astype(np.float32)
+    return np.asarray(np.tanh(tile * gain), np.float32)
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[int], Tile]] = {
     "fur": lambda s: 0.6 * noise(s, 1.0, 2.5) + 0.6 * noise(s + 50, 6),
     "wool": lambda s: _sharpen(noise(s, 3.2), 2.5),
     "spots": lambda s: _sharpen(noise(s, 7) - 0.35, 12),

@@ -51,7 +51,15 @@ class World:
 
 TRAINING = World(
     look="training",
-    light_odds=(("noon", 4.0), ("soft light", 3.0), ("golden hour", 2.0), ("overcast", 2.0), ("sunrise", 1.0), ("dusk", 0.7), ("night", 0.4)),
+    light_odds=(
+        ("noon", 4.0),
+        ("soft light", 3.0),
+        ("golden hour", 2.0),
+        ("overcast", 2.0),
+        ("sunrise", 1.0),
+        ("dusk", 0.7),
+        ("night", 0.4),
+    ),
     weather_odds=(("clear", 6.0), ("cloudy", 3.0), ("fog", 0.4), ("rain", 0.3), ("snow", 0.2)),
     exposure=(0.92, 1.08),
     cast_sigma=0.02,
@@ -71,7 +79,15 @@ TRAINING = World(
 
 FIELD = World(
     look="field",
-    light_odds=(("noon", 3.0), ("soft light", 1.0), ("golden hour", 2.0), ("overcast", 3.0), ("backlit", 1.5), ("dusk", 1.2), ("night", 0.9)),
+    light_odds=(
+        ("noon", 3.0),
+        ("soft light", 1.0),
+        ("golden hour", 2.0),
+        ("overcast", 3.0),
+        ("backlit", 1.5),
+        ("dusk", 1.2),
+        ("night", 0.9),
+    ),
     weather_odds=(("clear", 4.0), ("cloudy", 4.0), ("fog", 0.7), ("rain", 0.7), ("snow", 0.3)),
     exposure=(0.78, 1.22),
     cast_sigma=0.05,

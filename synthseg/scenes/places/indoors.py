@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from synthseg.scenes.palettes import pick
+from synthseg.scenes.parts import Color
 from synthseg.scenes.places.sprites import contact_shadow, paste
 from synthseg.scenes.places.stage import Backdrop, Stage
 from synthseg.scenes.places.strips import quad
 from synthseg.scenes.places.surfaces import plane, wall
-from synthseg.scenes.parts import Color
-from synthseg.scenes.palettes import pick
 
 Surface = tuple[float, float, float]
 
@@ -45,7 +45,16 @@ def _rug(backdrop: Backdrop, edge: float) -> None:
     far, near = edge + 0.12, backdrop.span(0.86, 0.97)
     color, rim = (pick(backdrop.world.look, "cloth", backdrop.rng, at) for at in (0.8, 0.3))
     for inset, shade in ((0.0, rim), (0.025, color), (0.055, rim), (0.065, color)):
-        quad(backdrop, [(x - half * 0.82 + inset, far + inset * 0.5), (x + half * 0.82 - inset, far + inset * 0.5), (x + half * 1.1 - inset, near - inset * 0.6), (x - half * 1.1 + inset, near - inset * 0.6)], shade)
+        quad(
+            backdrop,
+            [
+                (x - half * 0.82 + inset, far + inset * 0.5),
+                (x + half * 0.82 - inset, far + inset * 0.5),
+                (x + half * 1.1 - inset, near - inset * 0.6),
+                (x - half * 1.1 + inset, near - inset * 0.6),
+            ],
+            shade,
+        )
 
 
 def _on_wall(backdrop: Backdrop, kinds: tuple[str, ...], edge: float, count: int) -> None:
@@ -125,7 +134,7 @@ def kitchen(backdrop: Backdrop) -> Stage:
     if backdrop.chance(0.6):
         _on_wall(backdrop, ("window",), edge - 0.06, 1)
     if backdrop.chance(0.7):
-        paste(backdrop, "fridge", backdrop.choose("l", "r") == "l" and 0.06 or 0.93, edge + 0.09, backdrop.span(0.56, 0.68))
+        paste(backdrop, "fridge", 0.06 if backdrop.chance(0.5) else 0.93, edge + 0.09, backdrop.span(0.56, 0.68))
     top = edge + 0.08 - 0.585 * size
     for _ in range(backdrop.num_props() // 3):
         paste(backdrop, backdrop.choose("bowl", "books"), backdrop.span(0.1, 0.9), top + 0.01, 0.12)

@@ -42,7 +42,14 @@ def farm(backdrop: Backdrop) -> Stage:
         path(backdrop, "dirt", horizon, 0.04, 0.5)
     paste(backdrop, "barn", backdrop.span(0.1, 0.9), horizon + 0.06, backdrop.span(0.26, 0.40), far=0.15)
     if backdrop.chance(0.5):
-        paste(backdrop, backdrop.choose("windmill", "tree", "house"), backdrop.span(0.0, 1.0), horizon + 0.05, backdrop.span(0.2, 0.34), far=0.25)
+        paste(
+            backdrop,
+            backdrop.choose("windmill", "tree", "house"),
+            backdrop.span(0.0, 1.0),
+            horizon + 0.05,
+            backdrop.span(0.2, 0.34),
+            far=0.25,
+        )
     if backdrop.chance(0.75):
         row(backdrop, ("fence",), horizon + 0.12, 0.13, 0.2, far=0.05, jitter=0.0)
     scatter(backdrop, ("hay", "crate", "bush", "hay"), horizon, horizon + 0.1, horizon + 0.32, 0.28, backdrop.num_props())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from synthseg.scenes.colors import mix
 from synthseg.scenes.geometry import box, ellipse, limb, polygon, spline
 from synthseg.scenes.palettes import pick
 from synthseg.scenes.parts import Body, Color, Part, Texture
@@ -61,7 +62,15 @@ def palm(rng: Rng, look: Look) -> Body:
     for angle in np.linspace(0.0, 2 * np.pi, 10, endpoint=False):
         c, s = float(np.cos(angle)), float(np.sin(angle)) * 0.5
         mid, end = (lean + 0.18 * c, 0.86 + 0.14 * s), (lean + 0.36 * c, 0.76 + 0.22 * s)
-        parts.append(Part(limb([(lean, 0.81), mid, end], [0.012, 0.04, 0.006]), "leaf", shade=0.85 + 0.25 * s, texture="feather", texture_strength=0.25))
+        parts.append(
+            Part(
+                limb([(lean, 0.81), mid, end], [0.012, 0.04, 0.006]),
+                "leaf",
+                shade=0.85 + 0.25 * s,
+                texture="feather",
+                texture_strength=0.25,
+            )
+        )
     return Body(parts, {"trunk": pick(look, "trunk", rng), "leaf": pick(look, "leaf", rng, 0.5)})
 
 
@@ -109,7 +118,16 @@ def rock(rng: Rng, look: Look) -> Body:
     top = np.stack([0.5 * np.cos(t) * radius, 0.44 * np.sin(t) * radius], axis=1)
     parts = [Part(polygon(np.concatenate([top, [(-0.5, -0.02), (0.5, -0.02)]])), "rock", bulge=0.9, texture="fabric", texture_strength=0.2)]
     x = float(rng.uniform(-0.2, 0.2))
-    parts.append(Part(polygon([(x - 0.22, 0.1), (x, 0.36), (x + 0.16, 0.3), (x + 0.12, 0.06)]), "rock", shade=1.1, bulge=0.7, texture="fabric", texture_strength=0.2))
+    parts.append(
+        Part(
+            polygon([(x - 0.22, 0.1), (x, 0.36), (x + 0.16, 0.3), (x + 0.12, 0.06)]),
+            "rock",
+            shade=1.1,
+            bulge=0.7,
+            texture="fabric",
+            texture_strength=0.2,
+        )
+    )
     return Body(parts, {"rock": pick(look, "rock", rng)})
 
 
@@ -155,10 +173,24 @@ def house(rng: Rng, look: Look) -> Body:
     siding: Texture = "wood" if rng.random() < 0.4 else "fabric"
     parts = [Part(box(-w, 0, w, h), "wall", bulge=0.1, texture=siding, texture_strength=0.08)]
     parts.append(Part(box(w * 0.4, h + 0.1, w * 0.56, h + 0.44), "roof", shade=0.8, bulge=0.2))
-    parts.append(Part(polygon([(-w - 0.06, h - 0.02), (w + 0.06, h - 0.02), (w * 0.72, 0.96), (-w * 0.72, 0.96)]), "roof", bulge=0.15, texture="wood", texture_strength=0.2))
+    parts.append(
+        Part(
+            polygon([(-w - 0.06, h - 0.02), (w + 0.06, h - 0.02), (w * 0.72, 0.96), (-w * 0.72, 0.96)]),
+            "roof",
+            bulge=0.15,
+            texture="wood",
+            texture_strength=0.2,
+        )
+    )
     _windows(parts, -w * 0.95, h * 0.32, w * 0.95, h * 0.95, 3, 1)
     parts.append(Part(box(-0.07, 0, 0.07, h * 0.6), "door", bulge=0.2))
-    palette = {"wall": pick(look, "facade", rng, 0.7), "roof": pick(look, "roof", rng), "frame": pick(look, "plaster", rng, 0.9), "glass": (92, 118, 138), "door": pick(look, "wood", rng, 0.3)}
+    palette = {
+        "wall": pick(look, "facade", rng, 0.7),
+        "roof": pick(look, "roof", rng),
+        "frame": pick(look, "plaster", rng, 0.9),
+        "glass": (92, 118, 138),
+        "door": pick(look, "wood", rng, 0.3),
+    }
     return Body(parts, palette)  # fmt: skip
 
 
@@ -184,10 +216,25 @@ def block(rng: Rng, look: Look) -> Body:
     parts.append(Part(box(-w - 0.02, 0.96, w + 0.02, 1.0), "trim", bulge=0.4))
     _windows(parts, -w * 0.94, 0.24, w * 0.94, 0.95, int(rng.integers(3, 5)), floors - 1)
     parts.append(Part(box(-w * 0.92, 0.02, w * 0.92, 0.17), "glass", shade=0.7, bulge=0.1, gloss=0.2))
-    parts.append(Part(polygon([(-w * 0.96, 0.15), (w * 0.96, 0.15), (w * 0.9, 0.215), (-w * 0.9, 0.215)]), "awning", bulge=0.2, texture="stripes", texture_strength=0.15))
+    parts.append(
+        Part(
+            polygon([(-w * 0.96, 0.15), (w * 0.96, 0.15), (w * 0.9, 0.215), (-w * 0.9, 0.215)]),
+            "awning",
+            bulge=0.2,
+            texture="stripes",
+            texture_strength=0.15,
+        )
+    )
     parts.append(Part(box(-0.035, 0.0, 0.035, 0.15), "door", bulge=0.2))
     material = "brick" if rng.random() < 0.3 else "facade"
-    palette = {"wall": pick(look, material, rng, 0.6), "trim": pick(look, "plaster", rng, 0.7), "frame": pick(look, "plaster", rng, 0.9), "glass": (84, 104, 124), "awning": pick(look, "paint", rng, 0.5), "door": pick(look, "wood", rng, 0.2)}
+    palette = {
+        "wall": pick(look, material, rng, 0.6),
+        "trim": pick(look, "plaster", rng, 0.7),
+        "frame": pick(look, "plaster", rng, 0.9),
+        "glass": (84, 104, 124),
+        "awning": pick(look, "paint", rng, 0.5),
+        "door": pick(look, "wood", rng, 0.2),
+    }
     return Body(parts, palette)  # fmt: skip
 
 
@@ -234,7 +281,9 @@ def traffic_light(rng: Rng, look: Look) -> Body:
     lit = int(rng.integers(3))
     for i, role in enumerate(("go", "wait", "stop")):
         parts.append(Part(ellipse(0, 0.72 + 0.11 * i, 0.042, 0.042), role, shade=1.0 if i == lit else 0.4))
-    return Body(parts, {"steel": pick(look, "steel", rng, 0.2), "case": DARK, "go": (70, 210, 110), "wait": (250, 190, 60), "stop": (230, 60, 50)})
+    return Body(
+        parts, {"steel": pick(look, "steel", rng, 0.2), "case": DARK, "go": (70, 210, 110), "wait": (250, 190, 60), "stop": (230, 60, 50)}
+    )
 
 
 def bin_(rng: Rng, look: Look) -> Body:
@@ -259,7 +308,9 @@ def hay(rng: Rng, look: Look) -> Body:
     if rng.random() < 0.6:
         parts = [Part(ellipse(0, 0.42, 0.46, 0.43), "straw", bulge=0.5, texture="fabric", texture_strength=0.3)]
         for r in (0.33, 0.22, 0.11):
-            parts.append(Part(ellipse(0.02, 0.42, r, r * 0.95), "straw", shade=0.86 + r * 0.4, bulge=0.3, texture="fabric", texture_strength=0.3))
+            parts.append(
+                Part(ellipse(0.02, 0.42, r, r * 0.95), "straw", shade=0.86 + r * 0.4, bulge=0.3, texture="fabric", texture_strength=0.3)
+            )
     else:
         parts = [Part(box(-0.55, 0, 0.55, 0.5, 0.04), "straw", bulge=0.4, texture="wood", texture_strength=0.3)]
         parts += [Part(box(x, 0, x + 0.03, 0.5), "straw", shade=0.65, bulge=0.1) for x in (-0.25, 0.2)]
@@ -297,7 +348,11 @@ def lighthouse(rng: Rng, look: Look) -> Body:
         y0, y1 = i * 0.15, (i + 1) * 0.15
         w0, w1 = 0.13 - 0.010 * i, 0.13 - 0.010 * (i + 1)
         parts.append(Part(polygon([(-w0, y0), (w0, y0), (w1, y1), (-w1, y1)]), "red" if i % 2 else "white", bulge=0.9))
-    parts += [Part(box(-0.1, 0.75, 0.1, 0.78), "dark"), Part(box(-0.06, 0.78, 0.06, 0.9), "lamp"), Part(polygon([(-0.08, 0.9), (0.08, 0.9), (0, 1.0)]), "red")]
+    parts += [
+        Part(box(-0.1, 0.75, 0.1, 0.78), "dark"),
+        Part(box(-0.06, 0.78, 0.06, 0.9), "lamp"),
+        Part(polygon([(-0.08, 0.9), (0.08, 0.9), (0, 1.0)]), "red"),
+    ]
     return Body(parts, {"red": pick(look, "paint", rng, 0.3), "white": (232, 230, 224), "dark": DARK, "lamp": (250, 236, 170)})
 
 
@@ -310,8 +365,12 @@ def pier_post(rng: Rng, look: Look) -> Body:
 
 def buoy(rng: Rng, look: Look) -> Body:
     """A buoy."""
-    parts = [Part(ellipse(0, 0.16, 0.3, 0.16), "paint", shade=0.8), Part(polygon([(-0.2, 0.2), (0.2, 0.2), (0.06, 0.85), (-0.06, 0.85)]), "paint"), Part(ellipse(0, 0.9, 0.08, 0.08), "lamp")]
-    return Body(parts, {"paint": ((206, 66, 40), (232, 186, 50), (60, 140, 80))[int(rng.integers(3))], "lamp": (240, 236, 210)})
+    parts = [
+        Part(ellipse(0, 0.16, 0.3, 0.16), "paint", shade=0.8),
+        Part(polygon([(-0.2, 0.2), (0.2, 0.2), (0.06, 0.85), (-0.06, 0.85)]), "paint"),
+        Part(ellipse(0, 0.9, 0.08, 0.08), "lamp"),
+    ]
+    return Body(parts, {"paint": pick(look, "paint", rng, 0.2), "lamp": (240, 236, 210)})
 
 
 def parasol(rng: Rng, look: Look) -> Body:
@@ -320,7 +379,9 @@ def parasol(rng: Rng, look: Look) -> Body:
     t = np.linspace(0, np.pi, 7)
     edge = np.stack([0.05 + 0.5 * np.cos(t), 0.66 + 0.3 * np.sin(t)], axis=1)
     for i in range(6):
-        parts.append(Part(polygon([edge[i], edge[i + 1], (0.05, 0.97 if i in (2, 3) else 0.9), (0.05, 0.66)]), "a" if i % 2 else "b", bulge=0.4))
+        parts.append(
+            Part(polygon([edge[i], edge[i + 1], (0.05, 0.97 if i in (2, 3) else 0.9), (0.05, 0.66)]), "a" if i % 2 else "b", bulge=0.4)
+        )
     return Body(parts, {"pole": pick(look, "wood", rng, 0.8), "a": pick(look, "paint", rng, 0.6), "b": (238, 234, 224)})
 
 
@@ -332,20 +393,39 @@ def stall(rng: Rng, look: Look) -> Body:
         parts.append(Part(ellipse(x, 0.39 + float(rng.uniform(0, 0.03)), 0.055, 0.05), str(rng.choice(["f1", "f2", "f3"])), bulge=1.0))
     for i in range(8):
         x = -0.72 + 0.18 * i
-        parts.append(Part(polygon([(x, 0.72), (x + 0.18, 0.72), (x * 0.8 + 0.144, 0.98), (x * 0.8, 0.98)]), "a" if i % 2 else "b", bulge=0.3))
-    return Body(parts, {"wood": pick(look, "wood", rng), "a": pick(look, "paint", rng, 0.3), "b": (238, 234, 224), "f1": (206, 60, 46), "f2": (230, 160, 50), "f3": (110, 160, 60)})
+        parts.append(
+            Part(polygon([(x, 0.72), (x + 0.18, 0.72), (x * 0.8 + 0.144, 0.98), (x * 0.8, 0.98)]), "a" if i % 2 else "b", bulge=0.3)
+        )
+    return Body(
+        parts,
+        {
+            "wood": pick(look, "wood", rng),
+            "a": pick(look, "paint", rng, 0.3),
+            "b": (238, 234, 224),
+            "f1": (206, 60, 46),
+            "f2": (230, 160, 50),
+            "f3": (110, 160, 60),
+        },
+    )
 
 
 def cone(rng: Rng, look: Look) -> Body:
     """A traffic cone."""
-    parts = [Part(box(-0.26, 0, 0.26, 0.07), "paint", shade=0.8), Part(polygon([(-0.18, 0.06), (0.18, 0.06), (0.03, 0.8), (-0.03, 0.8)]), "paint"), Part(polygon([(-0.115, 0.32), (0.115, 0.32), (0.08, 0.5), (-0.08, 0.5)]), "white")]
-    return Body(parts, {"paint": (232, 104, 40), "white": (238, 238, 236)})
+    parts = [
+        Part(box(-0.26, 0, 0.26, 0.07), "paint", shade=0.8),
+        Part(polygon([(-0.18, 0.06), (0.18, 0.06), (0.03, 0.8), (-0.03, 0.8)]), "paint"),
+        Part(polygon([(-0.115, 0.32), (0.115, 0.32), (0.08, 0.5), (-0.08, 0.5)]), "white"),
+    ]
+    return Body(parts, {"paint": mix((232, 104, 40), pick(look, "autumn", rng), 0.25), "white": (238, 238, 236)})
 
 
 def suitcase(rng: Rng, look: Look) -> Body:
     """A suitcase on wheels."""
     parts = [Part(box(-0.1, 0.6, -0.06, 0.95), "dark"), Part(box(0.06, 0.6, 0.1, 0.95), "dark"), Part(box(-0.12, 0.92, 0.12, 0.97), "dark")]
-    parts += [Part(box(-0.26, 0.06, 0.26, 0.72, 0.06), "paint", bulge=0.4), Part(box(-0.26, 0.36, 0.26, 0.39), "paint", shade=0.75, bulge=0.1)]
+    parts += [
+        Part(box(-0.26, 0.06, 0.26, 0.72, 0.06), "paint", bulge=0.4),
+        Part(box(-0.26, 0.36, 0.26, 0.39), "paint", shade=0.75, bulge=0.1),
+    ]
     parts += [Part(ellipse(x, 0.04, 0.05, 0.05), "dark") for x in (-0.2, 0.2)]
     return Body(parts, {"dark": DARK, "paint": pick(look, "cloth", rng, 0.3)})
 
@@ -363,24 +443,43 @@ def hangar(rng: Rng, look: Look) -> Body:
 def control_tower(rng: Rng, look: Look) -> Body:
     """An airport control tower."""
     parts = [Part(polygon([(-0.1, 0), (0.1, 0), (0.07, 0.7), (-0.07, 0.7)]), "wall", bulge=0.7)]
-    parts += [Part(polygon([(-0.14, 0.7), (0.14, 0.7), (0.2, 0.88), (-0.2, 0.88)]), "glass", gloss=0.3), Part(box(-0.2, 0.88, 0.2, 0.94), "wall"), Part(box(-0.008, 0.94, 0.008, 1.05), "wall")]
+    parts += [
+        Part(polygon([(-0.14, 0.7), (0.14, 0.7), (0.2, 0.88), (-0.2, 0.88)]), "glass", gloss=0.3),
+        Part(box(-0.2, 0.88, 0.2, 0.94), "wall"),
+        Part(box(-0.008, 0.94, 0.008, 1.05), "wall"),
+    ]
     return Body(parts, {"wall": pick(look, "plaster", rng, 0.8), "glass": (70, 104, 120)})
 
 
 def catenary(rng: Rng, look: Look) -> Body:
     """A mast of an electric railway."""
-    parts = [Part(limb([(0, 0), (0, 1.0)], [0.02, 0.016]), "steel"), Part(limb([(0, 0.9), (0.34, 0.86)], [0.012, 0.008]), "steel"), Part(limb([(0, 0.78), (0.34, 0.86)], [0.008, 0.008]), "steel")]
+    parts = [
+        Part(limb([(0, 0), (0, 1.0)], [0.02, 0.016]), "steel"),
+        Part(limb([(0, 0.9), (0.34, 0.86)], [0.012, 0.008]), "steel"),
+        Part(limb([(0, 0.78), (0.34, 0.86)], [0.008, 0.008]), "steel"),
+    ]
     return Body(parts, {"steel": pick(look, "steel", rng, 0.2)})
 
 
 def station(rng: Rng, look: Look) -> Body:
     """A station building with a canopy."""
     parts = [Part(box(-1.2, 0, 1.2, 0.6), "wall", bulge=0.08, texture="fabric", texture_strength=0.1)]
-    parts.append(Part(polygon([(-1.28, 0.58), (1.28, 0.58), (1.0, 0.92), (-1.0, 0.92)]), "roof", bulge=0.15, texture="wood", texture_strength=0.2))
+    parts.append(
+        Part(polygon([(-1.28, 0.58), (1.28, 0.58), (1.0, 0.92), (-1.0, 0.92)]), "roof", bulge=0.15, texture="wood", texture_strength=0.2)
+    )
     _windows(parts, -1.15, 0.12, 1.15, 0.55, 7, 1)
     parts.append(Part(polygon([(-1.3, 0.5), (1.3, 0.5), (1.22, 0.58), (-1.22, 0.58)]), "canopy", bulge=0.2))
     parts += [Part(box(x, 0, x + 0.03, 0.5), "canopy", bulge=0.4) for x in np.linspace(-1.2, 1.17, 6).tolist()]
-    return Body(parts, {"wall": pick(look, "brick", rng), "roof": pick(look, "roof", rng), "canopy": pick(look, "steel", rng, 0.3), "frame": pick(look, "plaster", rng), "glass": (92, 112, 124)})
+    return Body(
+        parts,
+        {
+            "wall": pick(look, "brick", rng),
+            "roof": pick(look, "roof", rng),
+            "canopy": pick(look, "steel", rng, 0.3),
+            "frame": pick(look, "plaster", rng),
+            "glass": (92, 112, 124),
+        },
+    )
 
 
 def bench(rng: Rng, look: Look) -> Body:
@@ -397,26 +496,65 @@ def picture(rng: Rng, look: Look) -> Body:
     a, b = -w + 0.13, w - 0.13
     parts.append(Part(box(a, 0.13, b, 0.87), "sky", bulge=0.0))
     middle = float(rng.uniform(0.35, 0.6))
-    parts.append(Part(polygon([(a, 0.13), (b, 0.13), (b, middle), (0.2 * b, middle + 0.14), (0.4 * a, middle - 0.05), (a, middle + 0.05)]), "land", bulge=0.1, texture="fabric", texture_strength=0.15))
-    return Body(parts, {"frame": pick(look, "wood", rng, 0.3), "mat": pick(look, "plaster", rng, 0.95), "sky": pick(look, "cloth", rng, 0.9), "land": pick(look, "cloth", rng, 0.3)})
+    parts.append(
+        Part(
+            polygon([(a, 0.13), (b, 0.13), (b, middle), (0.2 * b, middle + 0.14), (0.4 * a, middle - 0.05), (a, middle + 0.05)]),
+            "land",
+            bulge=0.1,
+            texture="fabric",
+            texture_strength=0.15,
+        )
+    )
+    return Body(
+        parts,
+        {
+            "frame": pick(look, "wood", rng, 0.3),
+            "mat": pick(look, "plaster", rng, 0.95),
+            "sky": pick(look, "cloth", rng, 0.9),
+            "land": pick(look, "cloth", rng, 0.3),
+        },
+    )
 
 
 def window(rng: Rng, look: Look) -> Body:
     """A window with curtains and a view of pale sky."""
     parts = [Part(box(-0.5, 0.06, 0.5, 1.0), "frame", bulge=0.2), Part(box(-0.44, 0.12, 0.44, 0.94), "sky", bulge=0.0)]
-    parts.append(Part(polygon([(-0.44, 0.12), (0.44, 0.12), (0.44, 0.34), (0.1, 0.42), (-0.2, 0.32), (-0.44, 0.4)]), "green", bulge=0.1, texture="leaf", texture_strength=0.15))
-    parts += [Part(box(-0.02, 0.12, 0.02, 0.94), "frame", bulge=0.2), Part(box(-0.44, 0.5, 0.44, 0.54), "frame", bulge=0.2), Part(box(-0.56, 0.02, 0.56, 0.08), "frame", bulge=0.4)]
+    parts.append(
+        Part(
+            polygon([(-0.44, 0.12), (0.44, 0.12), (0.44, 0.34), (0.1, 0.42), (-0.2, 0.32), (-0.44, 0.4)]),
+            "green",
+            bulge=0.1,
+            texture="leaf",
+            texture_strength=0.15,
+        )
+    )
+    parts += [
+        Part(box(-0.02, 0.12, 0.02, 0.94), "frame", bulge=0.2),
+        Part(box(-0.44, 0.5, 0.44, 0.54), "frame", bulge=0.2),
+        Part(box(-0.56, 0.02, 0.56, 0.08), "frame", bulge=0.4),
+    ]
     if rng.random() < 0.6:
         for side in (-1, 1):
             drape = polygon([(side * 0.62, 1.05), (side * 0.28, 1.05), (side * 0.36, 0.5), (side * 0.42, 0.0), (side * 0.64, 0.0)])
             parts.append(Part(drape, "cloth", bulge=0.3, texture="stripes", texture_strength=0.12))
-    return Body(parts, {"frame": pick(look, "plaster", rng, 1.0), "sky": (206, 226, 240), "green": (150, 176, 140), "cloth": pick(look, "cloth", rng, 0.8)})
+    return Body(
+        parts,
+        {
+            "frame": pick(look, "plaster", rng, 1.0),
+            "sky": (206, 226, 240),
+            "green": (150, 176, 140),
+            "cloth": pick(look, "cloth", rng, 0.8),
+        },
+    )
 
 
 def shelf(rng: Rng, look: Look) -> Body:
     """A bookcase."""
     w = float(rng.uniform(0.28, 0.42))
-    parts = [Part(box(-w, 0, w, 1.0), "wood", shade=0.9, bulge=0.1, texture="wood", texture_strength=0.1), Part(box(-w + 0.03, 0.03, w - 0.03, 0.97), "wood", shade=0.55, bulge=0.1)]
+    parts = [
+        Part(box(-w, 0, w, 1.0), "wood", shade=0.9, bulge=0.1, texture="wood", texture_strength=0.1),
+        Part(box(-w + 0.03, 0.03, w - 0.03, 0.97), "wood", shade=0.55, bulge=0.1),
+    ]
     for level in range(4):
         y = 0.04 + 0.235 * level
         x = -w + 0.04
@@ -450,18 +588,37 @@ def drawers(rng: Rng, look: Look) -> Body:
             y = 0.12 + 0.22 * i
             parts.append(Part(box(x, y, x + 0.62, y + 0.2), "wood", shade=1.05, bulge=0.2, texture="wood", texture_strength=0.12))
             parts.append(Part(box(x + 0.27, y + 0.09, x + 0.35, y + 0.11), "knob"))
-    parts.append(Part(polygon([(-0.73, 0.56), (0.73, 0.56), (0.69, 0.62), (-0.69, 0.62)]), "wood", shade=1.15, bulge=0.1, texture="wood", texture_strength=0.12))
+    parts.append(
+        Part(
+            polygon([(-0.73, 0.56), (0.73, 0.56), (0.69, 0.62), (-0.69, 0.62)]),
+            "wood",
+            shade=1.15,
+            bulge=0.1,
+            texture="wood",
+            texture_strength=0.12,
+        )
+    )
     return Body(parts, {"wood": pick(look, "wood" if rng.random() < 0.7 else "paint", rng, 0.6), "knob": (66, 60, 54)})
 
 
 def counter(rng: Rng, look: Look) -> Body:
     """A length of kitchen units, worktop at 0.6; repeats sideways."""
-    parts = [Part(box(-0.8, 0.06, 0.8, 0.55), "front", shade=0.94, bulge=0.05), Part(box(-0.8, 0, 0.8, 0.06), "front", shade=0.55, bulge=0.05)]
+    parts = [
+        Part(box(-0.8, 0.06, 0.8, 0.55), "front", shade=0.94, bulge=0.05),
+        Part(box(-0.8, 0, 0.8, 0.06), "front", shade=0.55, bulge=0.05),
+    ]
     for x in (-0.78, -0.25, 0.28):
         parts.append(Part(box(x, 0.09, x + 0.5, 0.53, 0.01), "front", bulge=0.15, texture="wood", texture_strength=0.06))
         parts.append(Part(box(x + 0.16, 0.46, x + 0.34, 0.48), "knob"))
     parts.append(Part(box(-0.8, 0.54, 0.8, 0.61), "top", bulge=0.25, texture="fabric", texture_strength=0.1))
-    return Body(parts, {"front": pick(look, "paint" if rng.random() < 0.5 else "wood", rng, 0.8), "top": pick(look, "rock", rng, 0.6), "knob": pick(look, "steel", rng, 0.8)})
+    return Body(
+        parts,
+        {
+            "front": pick(look, "paint" if rng.random() < 0.5 else "wood", rng, 0.8),
+            "top": pick(look, "rock", rng, 0.6),
+            "knob": pick(look, "steel", rng, 0.8),
+        },
+    )
 
 
 def fridge(rng: Rng, look: Look) -> Body:
@@ -474,7 +631,9 @@ def fridge(rng: Rng, look: Look) -> Body:
 def wall_cupboard(rng: Rng, look: Look) -> Body:
     """Kitchen cupboards on a wall."""
     parts = [Part(box(-0.8, 0, 0.8, 0.55), "front", shade=0.9, bulge=0.05)]
-    parts += [Part(box(x, 0.03, x + 0.5, 0.52, 0.01), "front", bulge=0.15, texture="wood", texture_strength=0.06) for x in (-0.78, -0.25, 0.28)]
+    parts += [
+        Part(box(x, 0.03, x + 0.5, 0.52, 0.01), "front", bulge=0.15, texture="wood", texture_strength=0.06) for x in (-0.78, -0.25, 0.28)
+    ]
     return Body(parts, {"front": pick(look, "paint" if rng.random() < 0.5 else "wood", rng, 0.85)})
 
 
@@ -487,22 +646,49 @@ def floor_lamp(rng: Rng, look: Look) -> Body:
 
 def pendant(rng: Rng, look: Look) -> Body:
     """A ceiling lamp on its cord."""
-    parts = [Part(box(-0.008, 0.25, 0.008, 1.0), "dark"), Part(polygon([(-0.24, 0), (0.24, 0), (0.07, 0.28), (-0.07, 0.28)]), "shade", bulge=0.7), Part(ellipse(0, 0.0, 0.1, 0.05), "lamp")]
+    parts = [
+        Part(box(-0.008, 0.25, 0.008, 1.0), "dark"),
+        Part(polygon([(-0.24, 0), (0.24, 0), (0.07, 0.28), (-0.07, 0.28)]), "shade", bulge=0.7),
+        Part(ellipse(0, 0.0, 0.1, 0.05), "lamp"),
+    ]
     return Body(parts, {"dark": DARK, "shade": pick(look, "paint", rng, 0.4), "lamp": (252, 240, 200)})
 
 
 def door(rng: Rng, look: Look) -> Body:
     """An inner door."""
-    parts = [Part(box(-0.28, 0, 0.28, 1.04), "frame", bulge=0.2), Part(box(-0.23, 0, 0.23, 1.0), "wood", bulge=0.1, texture="wood", texture_strength=0.1)]
+    parts = [
+        Part(box(-0.28, 0, 0.28, 1.04), "frame", bulge=0.2),
+        Part(box(-0.23, 0, 0.23, 1.0), "wood", bulge=0.1, texture="wood", texture_strength=0.1),
+    ]
     parts += [Part(box(x, y, x + 0.16, y + 0.36), "wood", shade=0.93, bulge=0.3) for x in (-0.18, 0.02) for y in (0.08, 0.54)]
     parts.append(Part(ellipse(0.19, 0.48, 0.02, 0.02), "knob", gloss=0.5))
-    return Body(parts, {"frame": pick(look, "plaster", rng, 0.9), "wood": pick(look, "wood" if rng.random() < 0.5 else "plaster", rng, 0.7), "knob": (200, 176, 110)})
+    return Body(
+        parts,
+        {
+            "frame": pick(look, "plaster", rng, 0.9),
+            "wood": pick(look, "wood" if rng.random() < 0.5 else "plaster", rng, 0.7),
+            "knob": (200, 176, 110),
+        },
+    )
 
 
 def bed(rng: Rng, look: Look) -> Body:
     """A bed seen from its side."""
-    parts = [Part(box(-1.0, 0, -0.92, 0.75, 0.02), "wood"), Part(box(0.94, 0, 1.0, 0.42, 0.02), "wood"), Part(box(-0.95, 0.1, 0.97, 0.26), "wood", bulge=0.2)]
-    parts += [Part(box(-0.93, 0.24, 0.96, 0.42, 0.05), "sheet", bulge=0.7), Part(spline([(-0.3, 0.2), (0.97, 0.16), (0.98, 0.42), (0.2, 0.5), (-0.32, 0.46)]), "cloth", bulge=0.6, texture="fabric", texture_strength=0.1)]
+    parts = [
+        Part(box(-1.0, 0, -0.92, 0.75, 0.02), "wood"),
+        Part(box(0.94, 0, 1.0, 0.42, 0.02), "wood"),
+        Part(box(-0.95, 0.1, 0.97, 0.26), "wood", bulge=0.2),
+    ]
+    parts += [
+        Part(box(-0.93, 0.24, 0.96, 0.42, 0.05), "sheet", bulge=0.7),
+        Part(
+            spline([(-0.3, 0.2), (0.97, 0.16), (0.98, 0.42), (0.2, 0.5), (-0.32, 0.46)]),
+            "cloth",
+            bulge=0.6,
+            texture="fabric",
+            texture_strength=0.1,
+        ),
+    ]
     parts.append(Part(ellipse(-0.68, 0.48, 0.22, 0.09), "sheet", bulge=0.9))
     return Body(parts, {"wood": pick(look, "wood", rng, 0.4), "sheet": (236, 232, 226), "cloth": pick(look, "cloth", rng)})
 
@@ -511,7 +697,10 @@ def clock(rng: Rng, look: Look) -> Body:
     """A wall clock."""
     parts = [Part(ellipse(0, 0.5, 0.5, 0.5), "frame"), Part(ellipse(0, 0.5, 0.41, 0.41), "face", bulge=0.1)]
     angle = float(rng.uniform(0, 6))
-    parts += [Part(limb([(0, 0.5), (r * float(np.cos(a)), 0.5 + r * float(np.sin(a)))], [0.03, 0.02]), "frame") for r, a in ((0.3, angle), (0.22, angle * 1.7))]
+    parts += [
+        Part(limb([(0, 0.5), (r * float(np.cos(a)), 0.5 + r * float(np.sin(a)))], [0.03, 0.02]), "frame")
+        for r, a in ((0.3, angle), (0.22, angle * 1.7))
+    ]
     return Body(parts, {"frame": pick(look, "wood", rng, 0.1), "face": (240, 238, 230)})
 
 
@@ -522,7 +711,9 @@ def board(rng: Rng, look: Look) -> Body:
         x, y = float(rng.uniform(-0.75, 0.5)), float(rng.uniform(0.15, 0.7))
         parts.append(Part(box(x, y, x + 0.2, y + float(rng.choice([0.02, 0.14]))), f"note{int(rng.integers(3))}", bulge=0.1))
     palette = {f"note{i}": pick(look, "paint", rng, 0.5) for i in range(3)}
-    return Body(parts, {**palette, "frame": pick(look, "steel", rng, 0.7), "face": (236, 236, 232) if rng.random() < 0.6 else (196, 160, 112)})
+    return Body(
+        parts, {**palette, "frame": pick(look, "steel", rng, 0.7), "face": (236, 236, 232) if rng.random() < 0.6 else (196, 160, 112)}
+    )
 
 
 def cabinet(rng: Rng, look: Look) -> Body:
@@ -530,7 +721,10 @@ def cabinet(rng: Rng, look: Look) -> Body:
     parts = [Part(box(-0.25, 0, 0.25, 0.8), "steel", bulge=0.15)]
     for i in range(3):
         y = 0.03 + 0.255 * i
-        parts += [Part(box(-0.22, y, 0.22, y + 0.23), "steel", shade=1.08, bulge=0.2), Part(box(-0.07, y + 0.15, 0.07, y + 0.175), "steel", shade=0.6)]
+        parts += [
+            Part(box(-0.22, y, 0.22, y + 0.23), "steel", shade=1.08, bulge=0.2),
+            Part(box(-0.07, y + 0.15, 0.07, y + 0.175), "steel", shade=0.6),
+        ]
     return Body(parts, {"steel": pick(look, "steel", rng, 0.7)})
 
 
@@ -539,14 +733,20 @@ def books(rng: Rng, look: Look) -> Body:
     parts, y = [], 0.0
     for i in range(int(rng.integers(3, 6))):
         w, h = float(rng.uniform(0.3, 0.45)), float(rng.uniform(0.07, 0.12))
-        parts += [Part(box(-w, y, w, y + h, 0.01), f"book{i % 3}", bulge=0.3), Part(box(-w + 0.03, y + 0.02, w, y + h - 0.02), "page", bulge=0.1)]
+        parts += [
+            Part(box(-w, y, w, y + h, 0.01), f"book{i % 3}", bulge=0.3),
+            Part(box(-w + 0.03, y + 0.02, w, y + h - 0.02), "page", bulge=0.1),
+        ]
         y += h
     return Body(parts, {**{f"book{i}": pick(look, "cloth", rng, 0.3) for i in range(3)}, "page": (236, 228, 206)})
 
 
 def bowl(rng: Rng, look: Look) -> Body:
     """A bowl of fruit."""
-    parts = [Part(ellipse(x, 0.36 + float(rng.uniform(0, 0.06)), 0.14, 0.13), f"f{i % 3}", bulge=1.0) for i, x in enumerate((-0.24, 0.02, 0.26, -0.1, 0.14))]
+    parts = [
+        Part(ellipse(x, 0.36 + float(rng.uniform(0, 0.06)), 0.14, 0.13), f"f{i % 3}", bulge=1.0)
+        for i, x in enumerate((-0.24, 0.02, 0.26, -0.1, 0.14))
+    ]
     t = np.linspace(np.pi, 2 * np.pi, 12)
     parts.append(Part(np.stack([0.48 * np.cos(t), 0.36 + 0.34 * np.sin(t)], axis=1), "bowl", bulge=0.9, gloss=0.3))
     return Body(parts, {"f0": (204, 64, 50), "f1": (232, 170, 56), "f2": (122, 164, 62), "bowl": pick(look, "cloth", rng, 0.9)})
@@ -554,7 +754,8 @@ def bowl(rng: Rng, look: Look) -> Body:
 
 PROPS: dict[str, PropBuilder] = {
     "tree": tree, "pine": pine, "palm": palm, "bush": bush, "flowers": flowers, "grass tuft": grass_tuft, "reeds": reeds, "rock": rock,
-    "cactus": cactus, "fence": fence, "house": house, "barn": barn, "block": block, "tower": tower, "street lamp": street_lamp, "sign": sign,
+    "cactus": cactus, "fence": fence, "house": house, "barn": barn, "block": block, "tower": tower, "street lamp": street_lamp,
+        "sign": sign,
     "traffic light": traffic_light, "bin": bin_, "crate": crate, "hay": hay, "stump": stump, "log": log, "windmill": windmill,
     "lighthouse": lighthouse, "pier post": pier_post, "buoy": buoy, "parasol": parasol, "stall": stall, "cone": cone, "suitcase": suitcase,
     "hangar": hangar, "control tower": control_tower, "catenary": catenary, "station": station, "bench": bench, "picture": picture,

@@ -17,10 +17,27 @@ def scatter(backdrop: Backdrop, kinds: Sequence[str], horizon: float, far: float
     for foot in feet:
         depth = (foot - horizon) / (1.0 - horizon)
         kind = backdrop.choose(*kinds)
-        paste(backdrop, kind, backdrop.span(-0.05, 1.05), foot, size * (0.06 + 0.94 * depth) * backdrop.span(0.8, 1.2), far=max(0.0, 0.75 - 1.6 * depth))
+        paste(
+            backdrop,
+            kind,
+            backdrop.span(-0.05, 1.05),
+            foot,
+            size * (0.06 + 0.94 * depth) * backdrop.span(0.8, 1.2),
+            far=max(0.0, 0.75 - 1.6 * depth),
+        )
 
 
-def row(backdrop: Backdrop, kinds: Sequence[str], foot: float, size: float, step: float, *, far: float = 0.5, jitter: float = 0.25, skip: float = 0.0) -> None:
+def row(
+    backdrop: Backdrop,
+    kinds: Sequence[str],
+    foot: float,
+    size: float,
+    step: float,
+    *,
+    far: float = 0.5,
+    jitter: float = 0.25,
+    skip: float = 0.0,
+) -> None:
     """Props side by side along a row of feet; `step` is their distance as a share of the width."""
     x = backdrop.span(-step, 0.0)
     while x < 1.0 + step:

@@ -30,9 +30,9 @@ def paint_sky(backdrop: Backdrop, bottom: float) -> None:
         glow[distance < 0.03] = 1.4
         sky += (np.asarray(mood.sun, np.float32) - sky) * np.minimum(glow * 0.9, 1.0)[..., None]
     cover = _cloud_tile(int(rng.integers(4)), backdrop.world.look == "field")
-    dy, dx = (int(v) for v in rng.integers(0, 256, 2))
+    down, along = (int(v) for v in rng.integers(0, 256, 2))
     crop_rows = min(256, max(40, round(220 * rows / backdrop.height)))
-    window = cv2.resize(cover[dy : dy + crop_rows, dx : dx + 256], (width, rows), interpolation=cv2.INTER_LINEAR)
+    window = cv2.resize(cover[down : down + crop_rows, along : along + 256], (width, rows), interpolation=cv2.INTER_LINEAR)
     alpha = np.clip((window - (0.62 - 0.95 * mood.clouds)) * 2.4, 0.0, 1.0) * (0.85 if mood.dark < 0.5 else 0.35)
     lit = 252.0 * (1.0 - 0.35 * max(mood.clouds - 0.5, 0.0)) if mood.dark < 0.9 else 90.0
     cloud = 0.62 * lit + 0.38 * low_color

@@ -50,7 +50,9 @@ def sprite(kind: str, variant: int, look: Look) -> Sprite:
     return Sprite(canvas, mask * np.uint8(255), float(high[1] - low[1]))
 
 
-def paste(backdrop: Backdrop, kind: str, x: float, foot: float, size: float, *, far: float = 0.0, stretch: float = 1.0, shadow: bool = True) -> Pasted | None:
+def paste(
+    backdrop: Backdrop, kind: str, x: float, foot: float, size: float, *, far: float = 0.0, stretch: float = 1.0, shadow: bool = True
+) -> Pasted | None:
     """Put a prop with its foot at (`x`, `foot`), shares of width and height; one body unit is `size` of the height.
 
     `far` 0..1 fades it into the haze. None if nothing of it is on the canvas.
@@ -81,7 +83,9 @@ def paste(backdrop: Backdrop, kind: str, x: float, foot: float, size: float, *, 
     colored = np.asarray(cv2.transform(np.ascontiguousarray(rgb[window]), matrix), np.uint8)
     inside = mask[window] > 127
     if shadow and far < 0.6:
-        contact_shadow(backdrop.canvas, x * backdrop.width, foot * backdrop.height, columns * 0.5, max(2.0, columns * 0.09), 0.5 * backdrop.mood.shadow)
+        contact_shadow(
+            backdrop.canvas, x * backdrop.width, foot * backdrop.height, columns * 0.5, max(2.0, columns * 0.09), 0.5 * backdrop.mood.shadow
+        )
     np.copyto(backdrop.canvas[y0:y1, x0:x1], colored, where=inside[..., None])
     return y0, x0, inside
 

@@ -23,7 +23,12 @@ def path(backdrop: Backdrop, material: str, horizon: float, far_width: float, ne
     before = backdrop.canvas.copy()
     plane(backdrop, material, horizon)
     outside = np.ones(backdrop.canvas.shape[:2], np.uint8)
-    corners = [(vanishing - far_width / 2, horizon), (vanishing + far_width / 2, horizon), (bottom + near_width / 2, 1.0), (bottom - near_width / 2, 1.0)]
+    corners = [
+        (vanishing - far_width / 2, horizon),
+        (vanishing + far_width / 2, horizon),
+        (bottom + near_width / 2, 1.0),
+        (bottom - near_width / 2, 1.0),
+    ]
     fixed = np.round(np.asarray(corners) * (backdrop.width, backdrop.height)).astype(np.int32)
     cv2.fillPoly(outside, [fixed], 0)
     np.copyto(backdrop.canvas, before, where=outside[..., None] > 0)

@@ -29,12 +29,12 @@ def material_tile(material: str, variant: int, look: Look) -> NDArray[np.uint8]:
     dark, light = ramp(look, material, variant)
     tone = noise(seed + 9, 50, 50, SIZE)[..., None] * np.array([6.0, -2.0, -6.0], np.float32)
     rgb = np.asarray(dark, np.float32) * (1 - share) + np.asarray(light, np.float32) * share + tone
-    return np.clip(rgb, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(rgb, 0, 255), np.uint8)
 
 
 @cache
 def _mean_color(material: str, variant: int, look: Look) -> NDArray[np.float32]:
-    return material_tile(material, variant, look).reshape(-1, 3).mean(axis=0).astype(np.float32)
+    return np.asarray(material_tile(material, variant, look).reshape(-1, 3).mean(axis=0), np.float32)
 
 
 def draw_variant(backdrop: Backdrop, material: str) -> int:
@@ -42,7 +42,9 @@ def draw_variant(backdrop: Backdrop, material: str) -> int:
     return int(backdrop.rng.integers(max(VARIANTS, num_ramps(backdrop.world.look, material))))
 
 
-def plane(backdrop: Backdrop, material: str, top: float, bottom: float = 1.0, horizon: float | None = None, zoom: float = 1.0, fade: float = 1.0) -> None:
+def plane(
+    backdrop: Backdrop, material: str, top: float, bottom: float = 1.0, horizon: float | None = None, zoom: float = 1.0, fade: float = 1.0
+) -> None:
     """Paint rows `top`..`bottom` as a level plane of a material, seen towards `horizon` (default: just above `top`).
 
     `zoom` above 1 makes the grain larger; `fade` is how much the far part blends to its mean colour and the haze.
@@ -73,7 +75,16 @@ def plane(backdrop: Backdrop, material: str, top: float, bottom: float = 1.0, ho
     backdrop.canvas[y0:y1] = np.clip(seen, 0, 255).astype(np.uint8)
 
 
-def wall(backdrop: Backdrop, material: str, top: float, bottom: float, zoom: float = 1.0, left: float = 0.0, right: float = 1.0, shade: float = 1.0) -> None:
+def wall(
+    backdrop: Backdrop,
+    material: str,
+    top: float,
+    bottom: float,
+    zoom: float = 1.0,
+    left: float = 0.0,
+    right: float = 1.0,
+    shade: float = 1.0,
+) -> None:
     """Paint an upright rectangle of a material, a little darker towards its ends."""
     y0, y1 = round(top * backdrop.height), round(bottom * backdrop.height)
     x0, x1 = round(left * backdrop.width), round(right * backdrop.width)
@@ -130,15 +141,25 @@ def _profile(variant: int, roughness: float) -> NDArray[np.float32]:
 
 
 def _grainy(seed: int, zoom: float) -> Tile:
-    return 0.75 * noise(seed, 1.2 * zoom, None, SIZE) + 0.6 * noise(seed + 1, 9 * zoom, None, SIZE) + 0.5 * noise(seed + 2, 40, None, SIZE)
+    return np.asarray(
+        0.75 * noise(seed, 1.2 * zoom, None, SIZE) + 0.6 * noise(seed + 1, 9 * zoom, None, SIZE) + 0.5 * noise(seed + 2, 40, None, SIZE),
+        np.float32,
+    )
 
 
 def _blades(seed: int, zoom: float) -> Tile:
-    return 0.8 * noise(seed, 1.0, 3.2 * zoom, SIZE) + 0.7 * noise(seed + 1, 6 * zoom, 9 * zoom, SIZE) + 0.6 * noise(seed + 2, 34, None, SIZE)
+    return np.asarray(
+        (
+            0.8 * noise(seed, 1.0, 3.2 * zoom, SIZE)
+            + 0.7 * noise(seed + 1, 6 * zoom, 9 * zoom, SIZE)
+            + 0.6 * noise(seed + 2, 34, None, SIZE)
+        ),
+        np.float32,
+    )
 
 
 def _soft(seed: int, zoom: float) -> Tile:
-    return 0.25 * noise(seed, 1.4 * zoom, None, SIZE) + 0.7 * noise(seed + 1, 22 * zoom, 9 * zoom, SIZE)
+    return np.asarray(0.25 * noise(seed, 1.4 * zoom, None, SIZE) + 0.7 * noise(seed + 1, 22 * zoom, 9 * zoom, SIZE), np.float32)
 
 
 def _waves(seed: int, zoom: float) -> Tile:
@@ -147,7 +168,7 @@ def _waves(seed: int, zoom: float) -> Tile:
 
 
 def _plaster(seed: int, zoom: float) -> Tile:
-    return 0.25 * noise(seed, 1.0 * zoom, None, SIZE) + 0.4 * noise(seed + 1, 60, None, SIZE)
+    return np.asarray(0.25 * noise(seed, 1.0 * zoom, None, SIZE) + 0.4 * noise(seed + 1, 60, None, SIZE), np.float32)
 
 
 def _woods(seed: int, zoom: float) -> Tile:
@@ -190,11 +211,12 @@ def _wallpaper(seed: int, zoom: float) -> Tile:
 
 
 def _carpet(seed: int, zoom: float) -> Tile:
-    return 0.8 * noise(seed, 0.9 * zoom, None, SIZE) + 0.4 * noise(seed + 1, 30, None, SIZE)
+    return np.asarray(0.8 * noise(seed, 0.9 * zoom, None, SIZE) + 0.4 * noise(seed + 1, 30, None, SIZE), np.float32)
 
 
 _RECIPES: dict[str, Callable[[int, float], Tile]] = {
-    "grass": _blades, "dry grass": _blades, "sand": _soft, "snow": _soft, "sea": _waves, "lake": _waves, "plaster": _plaster, "facade": _plaster,
+    "grass": _blades, "dry grass": _blades, "sand": _soft, "snow": _soft, "sea": _waves, "lake": _waves, "plaster": _plaster,
+        "facade": _plaster,
     "woods": _woods, "leaf": _woods, "forest floor": _woods, "planks": _planks, "tiles": _tiles, "brick": _brick, "paving": _paving,
     "wallpaper": _wallpaper, "carpet": _carpet,
 }  # fmt: skip

@@ -38,7 +38,15 @@ def street(backdrop: Backdrop) -> Stage:
         for depth in np.linspace(0.12, 0.62, 4).tolist():
             for side in (-1, 1):
                 foot = horizon + (1 - horizon) * depth * 0.42
-                paste(backdrop, "block", 0.5 + side * (0.12 + 0.75 * depth), foot, 0.22 + 0.62 * depth, far=max(0.0, 0.45 - depth), shadow=False)
+                paste(
+                    backdrop,
+                    "block",
+                    0.5 + side * (0.12 + 0.75 * depth),
+                    foot,
+                    0.22 + 0.62 * depth,
+                    far=max(0.0, 0.45 - depth),
+                    shadow=False,
+                )
         feet = horizon + 0.2
     _lamps(backdrop, feet, backdrop.span(0.34, 0.44))
     scatter(backdrop, ("tree", "sign", "bin", "traffic light", "bush"), horizon, feet - 0.03, feet, 0.75, backdrop.num_props())
@@ -110,12 +118,24 @@ def parking(backdrop: Backdrop) -> Stage:
     """A parking lot with marked bays."""
     horizon = backdrop.span(0.36, 0.46)
     paint_sky(backdrop, horizon + 0.03)
-    row(backdrop, ("block", "tree", "hangar") if backdrop.chance(0.5) else ("tree", "bush", "house"), horizon + 0.05, backdrop.span(0.22, 0.34), 0.2, far=0.25)
+    row(
+        backdrop,
+        ("block", "tree", "hangar") if backdrop.chance(0.5) else ("tree", "bush", "house"),
+        horizon + 0.05,
+        backdrop.span(0.22, 0.34),
+        0.2,
+        far=0.25,
+    )
     plane(backdrop, "asphalt", horizon + 0.04, horizon=horizon - 0.02)
     vanish = backdrop.span(0.3, 0.7)
     for k in np.arange(-2.4, 2.6, 0.42).tolist():
         top, low = 0.28, 0.75
-        ends = [(vanish + k * top, horizon + (1 - horizon) * top), (vanish + k * top + 0.008, horizon + (1 - horizon) * top), (vanish + k * low + 0.02, horizon + (1 - horizon) * low), (vanish + k * low, horizon + (1 - horizon) * low)]
+        ends = [
+            (vanish + k * top, horizon + (1 - horizon) * top),
+            (vanish + k * top + 0.008, horizon + (1 - horizon) * top),
+            (vanish + k * low + 0.02, horizon + (1 - horizon) * low),
+            (vanish + k * low, horizon + (1 - horizon) * low),
+        ]
         quad(backdrop, ends, (222, 220, 210))
     _lamps(backdrop, horizon + 0.1, 0.4)
     scatter(backdrop, ("cone", "sign", "bin", "bush"), horizon, horizon + 0.06, horizon + 0.16, 0.45, backdrop.num_props())

@@ -50,7 +50,9 @@ def lake(backdrop: Backdrop) -> Stage:
     plane(backdrop, backdrop.choose("grass", "sand", "dirt"), bank, horizon=horizon, fade=0.0)
     row(backdrop, ("reeds", "rock", "grass tuft"), bank + 0.02, 0.12, 0.22, far=0.0, skip=0.3)
     scatter(backdrop, ("reeds", "rock"), horizon, bank - 0.03, bank, 0.2, backdrop.num_props() // 2)
-    return Stage(horizon=horizon, ground=(bank + 0.03, 0.97), water=(horizon + 0.1, bank - 0.02), sky=(0.04, horizon - 0.06), foreground=("reeds",))
+    return Stage(
+        horizon=horizon, ground=(bank + 0.03, 0.97), water=(horizon + 0.1, bank - 0.02), sky=(0.04, horizon - 0.06), foreground=("reeds",)
+    )
 
 
 def river(backdrop: Backdrop) -> Stage:
@@ -67,7 +69,13 @@ def river(backdrop: Backdrop) -> Stage:
     plane(backdrop, backdrop.choose("grass", "dirt"), near, horizon=horizon, fade=0.0)
     row(backdrop, ("reeds", "grass tuft", "rock"), near + 0.02, 0.12, 0.2, far=0.0, skip=0.3)
     scatter(backdrop, ("bush", "tree"), horizon, far - 0.03, far, 0.6, backdrop.num_props() // 2)
-    return Stage(horizon=horizon, ground=(near + 0.03, 0.97), water=(far + 0.05, near - 0.02), sky=(0.04, horizon - 0.08), foreground=("reeds", "grass tuft"))
+    return Stage(
+        horizon=horizon,
+        ground=(near + 0.03, 0.97),
+        water=(far + 0.05, near - 0.02),
+        sky=(0.04, horizon - 0.08),
+        foreground=("reeds", "grass tuft"),
+    )
 
 
 def beach(backdrop: Backdrop) -> Stage:
@@ -85,7 +93,13 @@ def beach(backdrop: Backdrop) -> Stage:
     foam = np.concatenate([np.stack([x, shore + 0.012 + waves], axis=1), np.stack([x, shore - 0.012 + waves * 0.5], axis=1)[::-1]])
     quad(backdrop, foam, (240, 244, 244))
     scatter(backdrop, ("palm", "rock", "parasol", "bush", "palm"), horizon, shore + 0.05, shore + 0.22, 0.7, backdrop.num_props())
-    return Stage(horizon=horizon, ground=(shore + 0.06, 0.96), water=(horizon + 0.07, max(horizon + 0.09, shore - 0.02)), sky=(0.04, horizon - 0.03), foreground=("rock", "bush"))
+    return Stage(
+        horizon=horizon,
+        ground=(shore + 0.06, 0.96),
+        water=(horizon + 0.07, max(horizon + 0.09, shore - 0.02)),
+        sky=(0.04, horizon - 0.03),
+        foreground=("rock", "bush"),
+    )
 
 
 def harbor(backdrop: Backdrop) -> Stage:
@@ -103,7 +117,13 @@ def harbor(backdrop: Backdrop) -> Stage:
     quad(backdrop, [(0, quay - 0.012), (1, quay - 0.012), (1, quay + 0.004), (0, quay + 0.004)], (98, 86, 74))
     row(backdrop, ("pier post",), quay + 0.03, 0.14, 0.3, far=0.0, jitter=0.1)
     scatter(backdrop, ("crate", "bin"), horizon, quay + 0.04, 0.96, 0.16, backdrop.num_props() // 3)
-    return Stage(horizon=horizon, ground=(quay + 0.03, 0.97), water=(horizon + 0.14, quay - 0.02), sky=(0.04, horizon - 0.12), foreground=("pier post", "crate"))
+    return Stage(
+        horizon=horizon,
+        ground=(quay + 0.03, 0.97),
+        water=(horizon + 0.14, quay - 0.02),
+        sky=(0.04, horizon - 0.12),
+        foreground=("pier post", "crate"),
+    )
 
 
 def sky(backdrop: Backdrop) -> Stage:
