@@ -34,11 +34,12 @@ lint: install ## Check style
 typecheck: install ## Check types
 	$(BIN)/mypy
 
+# pytest ends with 5 when a suite selects no test, which is no failure.
 chaos: install ## Kill runs at random moments and verify what is left
-	$(BIN)/python -m pytest -m chaos --timeout=1200
+	$(BIN)/python -m pytest -m chaos --timeout=1200 || test $$? -eq 5
 
 quality: install ## Train and measure on the field split
-	$(BIN)/python -m pytest -m 'quality or slow' --timeout=2400
+	$(BIN)/python -m pytest -m 'quality or slow' --timeout=2400 || test $$? -eq 5
 
 embedded-clip: install ## Train the CLIP that ships in the package again
 	$(BIN)/python -m training.clip --out runs/clip

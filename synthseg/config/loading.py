@@ -153,8 +153,8 @@ def _field_type(name: str) -> Any:
     """Annotation of the setting `name`; None inside a free table such as images.parameters."""
     model: Any = RunConfig
     parts = name.split(".")
-    for depth, part in enumerate(parts):
-        field = model.model_fields.get(part)
+    while parts:
+        field = model.model_fields.get(parts.pop(0))
         if field is None:
             raise UsageProblem(_unknown(name))
         model = field.annotation
@@ -162,12 +162,11 @@ def _field_type(name: str) -> Any:
             break
     else:
         raise UsageProblem(f"{name}: is a section; set one of its keys, for example {next(iter(_names(model, name + '.')))}")
-    rest = parts[depth + 1 :]
-    if not rest:
+    if not parts:
         return model
-    if isinstance(field.default_factory, type) and issubclass(field.default_factory, dict) and all(rest):
+    if field.default_factory is dict and all(parts):
         return None
-    raise UsageProblem(f"{name}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
+    raise UsageProblem(f"{name}: '{name.removesuffix('.' + '.'.join(parts))}' is a value, not a table")
 
 
 def _parse_value(text: str, *, is_text: bool) -> Any:

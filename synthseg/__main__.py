@@ -1,0 +1,5 @@
+"""`python -m synthseg` is `synthseg`."""
+
+from synthseg.cli import main
+
+main()

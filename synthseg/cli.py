@@ -1,0 +1,297 @@
+"""The front door. Commands import what they need when they run, so that help and mistakes answer at once.
+
+Exit codes: 0 fine, 1 failed, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+
+import typer
+
+from synthseg import __version__
+from synthseg.errors import SynthSegError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cluster.doctor import Check
+    from synthseg.config.schema import RunConfig
+    from synthseg.report.status import RunStatus
+
+INTERRUPTED: Final = 130
+_USAGE: Final = 2
+_SHOWN_CHARACTERS: Final = 400
+
+
+class Reproduction(Protocol):
+    """What making a stored sample again gave."""
+
+    @property
+    def matches(self) -> bool:
+        """Whether the new bytes are the stored ones."""
+        ...
+
+    @property
+    def expected_sha256(self) -> str:
+        """Hash in the store."""
+        ...
+
+    @property
+    def actual_sha256(self) -> str:
+        """Hash of the image made now."""
+        ...
+
+
+app = typer.Typer(
+    name="synthseg",
+    help="From a list of class names to a trained segmentation network, without one real image.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PresetArgument = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Preset (embedded, voc, coco) or a TOML file.")]
+OutArgument = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI of a run.")]
+ClassesOption = Annotated[str, typer.Option("--classes", metavar="A,B", help="Only these classes, separated by commas.")]
+PerClassOption = Annotated[int | None, typer.Option("--per-class", metavar="N", help="Kept images to aim at for each class.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="S", help="Seed of the whole run.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="W", help="Replicas, stage workers and training processes.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting; may be given again.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Let Ray speak, and show tracebacks.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        print(__version__)  # noqa: T201 (the answer itself)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    preset: PresetArgument = "embedded",
+    out: Annotated[str, typer.Option("--out", metavar="OUT", help="Folder or URI of the run; runs/PRESET when not given.")] = "",
+    classes: ClassesOption = "",
+    per_class: PerClassOption = None,
+    seed: SeedOption = None,
+    workers: WorkersOption = None,
+    settings: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the whole pipeline, or take up where the same command stopped."""
+    config = _load(preset, settings, classes, per_class, seed, workers)
+    out = out or f"runs/{Path(preset).stem}"
+
+    from pipelines.run import run_pipeline
+    from synthseg.progress import progress_for
+    from synthseg.store.run_folder import METRICS, RunFolder
+
+    with progress_for(_console(stderr=True)) as progress:
+        run_pipeline(config, out, verbose=verbose, progress=progress)
+    folder = RunFolder.open(out)
+    _print_summary(f"Run {out}", folder.metrics())
+    _print_line(f"metrics  {folder.files.path(METRICS)}")
+    _print_line(f"report   {folder.files.path('report/index.html')}")
+
+
+@app.command()
+def status(out: OutArgument, as_json: JsonOption = False) -> None:
+    """Show how far a run is; safe while it is going."""
+    from synthseg.report.status import read_status
+
+    found = read_status(out)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    state = "finished" if found.finished else "not finished"
+    _print_line(f"{out}: {found.preset}, seed {found.seed}, {len(found.classes)} classes, {state}")
+    _console().print(_status_table(found))
+    if found.last_event:
+        _print_line(f"last event  {found.last_event.get('event', '?')}")
+
+
+@app.command()
+def verify(out: OutArgument, as_json: JsonOption = False) -> None:
+    """Prove that a run is whole: nothing missing, nothing twice, every byte as published. Exit 1 on any fault."""
+    from dataclasses import asdict
+
+    from synthseg.store.verify import verify_run
+
+    report = verify_run(out)
+    if as_json:
+        _print_json({"ok": not report.faults, **asdict(report)})
+    else:
+        _print_line(f"{out}: {'whole' if not report.faults else f'{len(report.faults)} faults'}")
+        numbers = ("planned", "ok", "dropped", "failed", "duplicates", "missing", "unplanned")
+        _print_line(", ".join(f"{getattr(report, name)} {name}" for name in numbers))
+        for fault in report.faults:
+            _print_line(f"fault: {fault}")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(out: OutArgument, sample_id: Annotated[str, typer.Argument(metavar="SAMPLE_ID", help="Id of a sample.")]) -> None:
+    """Make one stored image again from its record and compare the bytes. Exit 1 when they differ."""
+    from pipelines.reproduce import reproduce as make_again
+
+    result: Reproduction = make_again(out, sample_id)
+    _print_line(f"stored  {result.expected_sha256}")
+    _print_line(f"again   {result.actual_sha256}")
+    _print_line("identical" if result.matches else "different")
+    if not result.matches:
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(out: OutArgument, verbose: VerboseOption = False) -> None:
+    """Measure the trained networks of a run again on its evaluation split."""
+    from pipelines.run import evaluate_pipeline
+    from synthseg.progress import progress_for
+    from synthseg.store.run_folder import RunFolder
+
+    with progress_for(_console(stderr=True)) as progress:
+        evaluate_pipeline(out, verbose=verbose, progress=progress)
+    _print_summary(f"Run {out}", RunFolder.open(out).metrics())
+
+
+@app.command()
+def report(out: OutArgument) -> None:
+    """Write OUT/report/index.html again and print its path."""
+    from synthseg.report import build_report
+
+    _print_line(build_report(out))
+
+
+@app.command()
+def config(
+    preset: PresetArgument = "embedded",
+    classes: ClassesOption = "",
+    per_class: PerClassOption = None,
+    seed: SeedOption = None,
+    workers: WorkersOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Print the resolved configuration as a TOML file that `run` accepts."""
+    from synthseg.config.loading import to_toml
+
+    sys.stdout.write(to_toml(_load(preset, settings, classes, per_class, seed, workers)))
+
+
+@app.command()
+def doctor(preset: PresetArgument = "embedded", out: Annotated[str, typer.Option("--out", metavar="OUT")] = "runs") -> None:
+    """Check that this machine has what a preset needs, with a fix for each thing it lacks. Exit 1 when something must be fixed."""
+    from cluster.doctor import checks
+
+    found = checks(_load(preset, None, "", None, None, None), out)
+    _console().print(_doctor_table(found))
+    if any(check.status == "fail" for check in found):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: run the command, say what went wrong in one line, exit with its code."""
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+    except SynthSegError as error:
+        # An error from a Ray task carries the worker's traceback in its text and the plain one as its cause.
+        cause = getattr(error, "cause", None)
+        return _fail(str(cause if isinstance(cause, SynthSegError) else error), error.exit_code)
+    except typer.TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        # A bare `synthseg` has already printed its help.
+        return _fail(f"{message.rstrip('.')}; see synthseg --help", _USAGE) if message.strip() else _USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:
+        if {"-v", "--verbose"} & set(arguments):
+            raise
+        return _fail(f"unexpected {type(error).__name__} at {_origin(error)}: {str(error)[:_SHOWN_CHARACTERS]}", 1)
+    if code == INTERRUPTED:
+        print("interrupted; the same command resumes", file=sys.stderr)  # noqa: T201 (before any console exists)
+    return code if isinstance(code, int) else 0
+
+
+def _origin(error: BaseException) -> str:
+    """file:line where `error` was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def _fail(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 (one plain line, never wrapped)
+    return code
+
+
+def _load(preset: str, settings: list[str] | None, classes: str, per_class: int | None, seed: int | None, workers: int | None) -> RunConfig:
+    from synthseg.config.loading import load_config
+
+    names = [name for name in (part.strip() for part in classes.split(",")) if name]
+    return load_config(preset, settings or (), names, per_class, seed, workers)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _print_line(text: str) -> None:
+    print(text)  # noqa: T201 (results go to standard output, whole lines, never wrapped)
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    _print_line(json.dumps(value, indent=2, sort_keys=True))
+
+
+def _print_summary(title: str, metrics: Mapping[str, Any]) -> None:
+    from synthseg.report.summary import summary_lines
+
+    table = _table(title, "", "", "")
+    table.show_header = False
+    for label, value, remark in summary_lines(metrics):
+        table.add_row(label, f"[bold]{value}[/bold]", f"[dim]{remark}[/dim]")
+    _console().print(table)
+
+
+def _status_table(found: RunStatus) -> Table:
+    table = _table("", "stage", "shards", "rows", "MB", "s")
+    for stage in found.stages:
+        seconds = "" if stage.seconds is None else f"{stage.seconds:.1f}"
+        counts = (str(stage.num_shards), str(stage.num_rows), f"{stage.num_bytes / 1e6:.1f}") if stage.num_shards else ("", "", "")
+        table.add_row(stage.name, *counts, seconds)
+    return table
+
+
+def _doctor_table(found: list[Check]) -> Table:
+    from rich.markup import escape
+
+    colors = {"ok": "green", "warn": "yellow", "fail": "red"}
+    table = _table("", "check", "", "found", "fix")
+    for check in found:
+        table.add_row(check.name, f"[{colors[check.status]}]{check.status}[/]", escape(check.detail), escape(check.fix))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,67 @@
+"""How far a run is, from its folder alone; safe while the run is going."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from synthseg.report.summary import metric
+from synthseg.store.run_folder import RunFolder
+from synthseg.store.shards import Stage
+
+SHARDED: tuple[Stage, ...] = ("prompts", "plan", "images", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """Published shards and rows of one stage, and its seconds where it has ended."""
+
+    name: str
+    num_shards: int
+    num_rows: int
+    num_bytes: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run at a glance."""
+
+    out: str
+    preset: str
+    fingerprint: str
+    seed: int
+    classes: tuple[str, ...]
+    stages: tuple[StageStatus, ...]
+    last_event: dict[str, Any]
+    finished: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def read_status(out: str) -> RunStatus:
+    """Status of the run in `out`. UsageProblem when there is none."""
+    folder = RunFolder.open(out)
+    config, metrics = folder.config(), folder.metrics()
+    seconds = metric(metrics, "stage_seconds") or {}
+    stages = []
+    for stage in SHARDED:
+        markers = folder.shards.markers(stage).values()
+        stages.append(
+            StageStatus(stage, len(markers), sum(m.num_rows for m in markers), sum(m.num_bytes for m in markers), seconds.get(stage))
+        )
+    stages += [StageStatus(name, 0, 0, 0, value) for name, value in seconds.items() if name not in SHARDED]
+    events = list(folder.events())
+    finished = metric(metrics, "segmenter.field_miou") is not None or folder.files.exists("report/index.html")
+    return RunStatus(
+        out=out,
+        preset=config.preset,
+        fingerprint=config.fingerprint(),
+        seed=config.seed,
+        classes=config.classes,
+        stages=tuple(stages),
+        last_event=events[-1] if events else {},
+        finished=finished,
+    )

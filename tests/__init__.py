@@ -1,0 +1,1 @@
+"""Tests mirror the source; the slow suites are chosen by marker."""
