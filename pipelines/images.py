@@ -55,6 +55,7 @@ class ImageWorker:
         marker = self._folder.shards.marker("images", name)
         if marker is None:
             started = time.monotonic()
+            self._folder.worker_event("shard_started", stage=STAGE, shard=name)
             rows = self._make(shard.drop_columns("shard").to_pylist())
             stats = {
                 "outcomes": dict(Counter(row["outcome"]["status"] for row in rows)),

@@ -48,6 +48,7 @@ class PromptWorker:
         class_id = shard.column("class_id")[0].as_py()
         info = taxonomy(self._config.taxonomy).by_id(class_id)
         started = time.monotonic()
+        self._folder.worker_event("shard_started", stage="prompts", shard=shard_name(info))
         seed = derive_seed("prompts", self._config.seed, info.name)
         found, control = self._agent.run_class(info, seed), self._control.run_class(info, seed)
         num_compared = min(len(_target_texts(found)), len(_target_texts(control)))

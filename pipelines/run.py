@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from synthseg.datasets.base import open_dataset
 
@@ -27,10 +27,9 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
 from synthseg.report import build_report
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import VerifyReport, stage_schema, verify_run
-
-StageName = Literal["prompts", "images", "relabel", "segmenter", "evaluate", "report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class _Run:
                 self.folder.files.write(f"{name}/{path.relative_to(scratch)}", path.read_bytes())
 
 
-def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress, until: StageName = "report") -> RunResult:
+def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress, until: Stage = Stage.report) -> RunResult:
     """Run or resume `config` in `out`, up to and including the stage `until`.
 
     UsageProblem before any model loads; RunFailure when the run cannot go on or its outcomes do not add up.
@@ -171,15 +170,15 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     folder = RunFolder.create(out, config)
     run = _Run(config, folder, progress)
     started = time.monotonic()
-    stages = (
-        ("prompts", run.prompts),
-        ("images", run.images),
-        ("relabel", run.relabel),
-        ("segmenter", run.segmenter),
-        ("evaluate", run.evaluate),
-    )
+    stages = {
+        Stage.prompts: run.prompts,
+        Stage.images: run.images,
+        Stage.relabel: run.relabel,
+        Stage.segmenter: run.segmenter,
+        Stage.evaluate: run.evaluate,
+    }
     with ray_session(config, verbose=verbose):
-        for name, stage in stages:
+        for name, stage in stages.items():
             stage()
             if name == until:
                 return RunResult(out, folder.metrics(), "")

@@ -15,6 +15,7 @@ import typer
 
 from synthseg import __version__
 from synthseg.errors import SynthSegError
+from synthseg.stages import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +65,7 @@ PerClassOption = Annotated[int | None, typer.Option("--per-class", metavar="N", 
 SeedOption = Annotated[int | None, typer.Option("--seed", metavar="S", help="Seed of the whole run.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="W", help="Replicas, stage workers and training processes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting; may be given again.")]
+UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Let Ray speak, and show tracebacks.")]
 
@@ -84,6 +86,7 @@ def run(
     seed: SeedOption = None,
     workers: WorkersOption = None,
     settings: SetOption = None,
+    until: UntilOption = Stage.report,
     verbose: VerboseOption = False,
 ) -> None:
     """Run the whole pipeline, or take up where the same command stopped."""
@@ -95,7 +98,7 @@ def run(
     from synthseg.store.run_folder import METRICS, RunFolder
 
     with progress_for(_console(stderr=True)) as progress:
-        run_pipeline(config, out, verbose=verbose, progress=progress)
+        run_pipeline(config, out, verbose=verbose, progress=progress, until=until)
     folder = RunFolder.open(out)
     _print_summary(f"Run {out}", folder.metrics())
     _print_line(f"metrics  {folder.files.path(METRICS)}")
@@ -103,7 +106,8 @@ def run(
 
 
 @app.command()
-def status(out: OutArgument, as_json: JsonOption = False) -> None:
+def status(out: OutArgument, as_json: UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
+JsonOption = False) -> None:
     """Show how far a run is; safe while it is going."""
     from synthseg.report.status import read_status
 
@@ -119,7 +123,8 @@ def status(out: OutArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def verify(out: OutArgument, as_json: JsonOption = False) -> None:
+def verify(out: OutArgument, as_json: UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
+JsonOption = False) -> None:
     """Prove that a run is whole: nothing missing, nothing twice, every byte as published. Exit 1 on any fault."""
     from dataclasses import asdict
 

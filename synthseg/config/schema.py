@@ -35,6 +35,16 @@ class PromptsConfig(Section):
     candidates_per_request: int = Field(default=4, gt=0)
     diversity_threshold: float = Field(default=0.92, gt=0, le=1)
     """Delta: accepted only while the cosine to the nearest accepted prompt is below it."""
+    diversity_pass_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Above 0, delta is measured per class instead: the cosine at which this share of fresh draws of T(c) passes."""
+    calibration_draws: int = Field(default=64, ge=2)
+    """Draws of T(c) on which delta and the usual class similarity are measured."""
+    bare_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of the target requests that ask for the class without its usual context; they count towards the quota."""
+    rating_weight: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the LLM's own marks in the quality; the rest is class similarity relative to draws of T(c)."""
+    max_words: int = Field(default=30, ge=10)
+    """A longer candidate is refused."""
     min_quality: float = Field(default=0.5, ge=0, le=1)
     min_class_similarity: float = Field(default=0.0, ge=-1, le=1)
     min_acceptance_rate: float = Field(default=0.1, ge=0, le=1)
@@ -64,11 +74,12 @@ class ScoringConfig(Section):
     """open_clip model name; `embedded` is the one in the package."""
     weights: str = ""
     keep_per_prompt: int = Field(default=2, gt=0)
-    min_score_quantile: float = Field(default=0.1, ge=0, lt=1)
-    """Class-relative threshold: images below this quantile of their shard-independent class reference are dropped."""
+    min_class_score: float = Field(default=0.0)
+    """Class-relative threshold: z-score of an asked class among all classes of the same image, in logits; needs no other image."""
     present_threshold: float = Field(default=0.5, ge=0, le=1)
     absent_threshold: float = Field(default=0.2, ge=0, le=1)
     refute_threshold: float = Field(default=0.05, ge=0, le=1)
+    """An asked class below this is refuted."""
 
 
 class ClassifierConfig(Section):
@@ -82,7 +93,13 @@ class ClassifierConfig(Section):
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    pooling: Literal["top_k", "adaptive_k"] = "top_k"
     top_k: int = Field(default=6, gt=0)
+    """Patches a class is pooled over."""
+    adaptive_ratio: float = Field(default=0.5, gt=0, le=1)
+    """With adaptive_k a class is pooled over all patches that reach this share of its best one."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of matrix products; weights, losses and optimizer state stay fp32."""
     contrast_weight: float = Field(default=0.01, ge=0)
     contrast_confidence: float = Field(default=0.85, gt=0.5, lt=1)
 
@@ -103,6 +120,13 @@ class SegmenterConfig(Section):
     clip_model: str
     clip_weights: str = ""
     dino_model: str = ""
+    dino_weights: str = ""
+    normalization: Literal["clip", "imagenet"] = "clip"
+    """Pixel statistics of the CLIP encoder: the model's own, or ImageNet's (WeCLIP, ExCEL)."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of matrix products; weights, losses and optimizer state stay fp32."""
+    text_templates: tuple[str, ...] = ("a clean origami {}.",)
+    """Each holds one {} for the class words; embeddings are averaged."""
     crop_size: int = Field(gt=0)
     iterations: int = Field(gt=0)
     batch_size: int = Field(gt=0)
@@ -112,12 +136,26 @@ class SegmenterConfig(Section):
     decoder_width: int = Field(default=256, gt=0)
     decoder_blocks: int = Field(default=3, gt=0)
     num_attributes: int = Field(default=112, ge=0)
-    seed_blocks: int = Field(default=5, gt=0)
+    seed_blocks: int = Field(default=5, ge=0)
+    """Blocks of the second, MLP-free path; 0 takes the last tokens as they are (towers trained with average pooling)."""
+    seed_scales: tuple[float, ...] = (1.0,)
+    """Image scales whose seeds are averaged."""
+    seed_flip: bool = False
     affinity_blocks: int = Field(default=8, gt=0)
     affinity: Literal["none", "caa", "cda"] = "cda"
     affinity_power: int = Field(default=2, ge=0)
+    cda_temperature: float = Field(default=0.01, gt=0)
+    """tau of the class-distribution affinity."""
+    background_power: float = Field(default=1.0, gt=0)
+    """Background score (1 - max_c cam)^power: higher leaves more to the classes."""
     seed_box_threshold: float = Field(default=0.79, gt=0, le=1)
     par_iterations: int = Field(default=20, ge=0)
+    par_stride: int = Field(default=1, gt=0)
+    """Refinement works at 1 / stride of the image size."""
+    test_par: bool = False
+    """Also refine the trained network's probabilities at test time."""
+    tag_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Class probability from which the training-free control takes a class as present."""
     ignore_band: float = Field(default=0.1, ge=0)
     affinity_loss_weight: float = Field(default=0.1, ge=0)
     affinity_radius: int = Field(default=8, gt=0)
@@ -146,7 +184,6 @@ class ExecutionConfig(Section):
     """Replicas of each engine, workers of each stage, training processes."""
     shard_size: int = Field(default=64, gt=0, le=4096)
     image_batch_size: int = Field(default=8, gt=0)
-    score_batch_size: int = Field(default=16, gt=0)
     max_in_flight: int = Field(default=32, gt=0)
     """Requests one stage worker keeps open at the engine replicas."""
     stall_timeout_s: float = Field(default=300.0, gt=0)

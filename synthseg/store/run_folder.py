@@ -77,6 +77,11 @@ class RunFolder:
         """Append what happened to events.jsonl, with the wall clock."""
         self.files.append(EVENTS, json.dumps({"time": round(time.time(), 3), "event": kind, **details}, sort_keys=True))
 
+    def worker_event(self, kind: str, **details: Any) -> None:
+        """`event` from one of many processes. Left out on stores without append, where writers would undo each other's lines."""
+        if self.files.local_root is not None:
+            self.event(kind, **details)
+
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything that happened so far; a line a kill cut short is skipped."""
         if not self.files.exists(EVENTS):

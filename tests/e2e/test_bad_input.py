@@ -1,0 +1,57 @@
+"""Bad input: one clear line that names the field and the fix, the right exit code, before Ray or any model starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.small import synthseg
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("run", "embeded"), "embedded"),
+        (("run", "--classes", "cat,hrose"), "horse"),
+        (("run", "--set", "prompts.prompt_per_class=3"), "prompts_per_class"),
+        (("run", "--set", "images.width=-1"), "images.width"),
+        (("run", "--set", "images.width=wide"), "images.width"),
+        (("run", "--workers", "0"), "workers"),
+        (("run", "--set", "scoring.weights=/nowhere/model.safetensors"), "/nowhere/model.safetensors"),
+        (("status", "/nowhere/run"), "holds no run"),
+        (("verify", "/nowhere/run"), "holds no run"),
+        (("report", "/nowhere/run"), "holds no run"),
+        (("nosuchcommand",), "nosuchcommand"),
+    ],
+)
+def test_one_line_and_exit_2(args: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    extra = ("--out", str(tmp_path / "out")) if args[0] == "run" else ()
+    done = synthseg(*args, *extra, timeout_s=60)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = synthseg("run", "--out", str(tmp_path / "file" / "out"), timeout_s=60)
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_missing_weights_are_named_with_the_command_that_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthseg.config import load_config
+    from synthseg.engines import availability
+
+    monkeypatch.setattr(availability, "EMBEDDED_CLIP", tmp_path / "gone.safetensors")
+    assert any("make embedded-clip" in line for line in availability.missing_requirements(load_config("embedded")))
+
+
+def test_a_preset_for_gpus_says_what_is_missing(tmp_path: Path) -> None:
+    done = synthseg("run", "voc", "--out", str(tmp_path / "out"), timeout_s=60)
+    assert done.returncode == 2
+    assert "vllm" in done.stderr
+    assert list(tmp_path.iterdir()) == []
