@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg.datasets.base import open_dataset
-
 from pipelines import evaluate, images, prompts, relabel
 from pipelines.label_metrics import label_metrics
 from pipelines.preflight import preflight
@@ -24,6 +22,7 @@ from pipelines.stacks import clear, stacks_folder
 from pipelines.streaming import run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from synthseg.config.schema import RunConfig
+from synthseg.datasets.base import open_dataset
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
 from synthseg.report import build_report

@@ -106,8 +106,7 @@ def run(
 
 
 @app.command()
-def status(out: OutArgument, as_json: UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
-JsonOption = False) -> None:
+def status(out: OutArgument, as_json: JsonOption = False) -> None:
     """Show how far a run is; safe while it is going."""
     from synthseg.report.status import read_status
 
@@ -123,8 +122,7 @@ JsonOption = False) -> None:
 
 
 @app.command()
-def verify(out: OutArgument, as_json: UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
-JsonOption = False) -> None:
+def verify(out: OutArgument, as_json: JsonOption = False) -> None:
     """Prove that a run is whole: nothing missing, nothing twice, every byte as published. Exit 1 on any fault."""
     from dataclasses import asdict
 
