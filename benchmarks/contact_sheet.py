@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from synthseg.scenes.painter import paint
 from synthseg.scenes.worlds import FIELD, TRAINING
@@ -47,7 +48,8 @@ def main() -> None:
     cv2.putText(head, "field world (held out)", (field_x, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (30, 30, 30), 1, cv2.LINE_AA)
     sheet = np.vstack([head, *rows])
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(options.out), sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    palette = Image.fromarray(sheet).quantize(colors=96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette.save(options.out, optimize=True)
     print(f"{options.out}: {sheet.shape[1]} x {sheet.shape[0]} pixels, {options.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -63,7 +63,7 @@ def limb(points: ArrayLike, radii: Sequence[float], cap: int = 4) -> Outline:
 def rotate(outline: Outline, angle: float, about: tuple[float, float] = (0.0, 0.0)) -> Outline:
     """Outline turned by `angle` radians (counter-clockwise) about a point."""
     c, s = np.cos(angle), np.sin(angle)
-    return (outline - about) @ np.array([[c, s], [-s, c]]) + about
+    return np.asarray((outline - about) @ np.array([[c, s], [-s, c]]) + about, np.float64)
 
 
 def scale(outline: Outline, sx: float, sy: float | None = None, about: tuple[float, float] = (0.0, 0.0)) -> Outline:

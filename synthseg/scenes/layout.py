@@ -18,16 +18,16 @@ _METERS: dict[str, float] = {
         "train": 3.8,
     "tvmonitor": 0.6,
 }  # fmt: skip
-_COMPRESSION = 0.5
+_COMPRESSION = 0.38
 """Exponent on real size ratios: pictures that show a bottle and a car together show the bottle larger than life."""
-_CROWD = (1.0, 0.90, 0.80, 0.72, 0.64, 0.58)
+_CROWD = (1.0, 0.94, 0.85, 0.77, 0.70, 0.64)
 _SIZE_RANGES = {
     "tiny": (0.12, 0.18),
     "small": (0.20, 0.30),
     "large": (0.62, 0.82),
     "huge": (0.82, 1.05),
     "close": (0.80, 1.10),
-    "far": (0.14, 0.24),
+    "far": (0.16, 0.26),
 }
 _POSITIONS = {"left": (0.16, 0.32), "center": (0.45, 0.55), "right": (0.68, 0.84)}
 _SEATS: dict[tuple[str, str], tuple[float, float]] = {
@@ -95,7 +95,7 @@ def _units(actors: list[Actor], world: World, camera: str | None, width: int, he
         main *= 0.62
     units = []
     for actor in actors:
-        share = max(main * (_METERS[actor.class_name] / largest) ** _COMPRESSION, 0.19)
+        share = max(main * (_METERS[actor.class_name] / largest) ** _COMPRESSION, 0.24)
         if actor.wish.size in _SIZE_RANGES:
             low, high = _SIZE_RANGES[actor.wish.size]
             share = float(rng.uniform(low, high)) * (_CROWD[len(actors) - 1] if low > 0.5 else 1.0)
@@ -103,7 +103,7 @@ def _units(actors: list[Actor], world: World, camera: str | None, width: int, he
             share *= 0.6
         elif actor.wish.position == "foreground":
             share *= 1.25
-        room = 0.94 if len(actors) == 1 else 0.66 if len(actors) == 2 else 0.54
+        room = 1.0 if len(actors) == 1 else 0.76 if len(actors) == 2 else 0.62
         if actor.wish.size in ("close", "huge"):
             room *= 1.3
         widest = room * width * float(rng.uniform(0.72, 1.08))
@@ -159,7 +159,7 @@ def _spot(
         tallest = unit * actor.height / height
         t = min(1.0, max(t, 1.3 * (tallest - 0.25)))
         feet = (far + (near - far) * t) * height
-        unit_now *= 0.74 + 0.26 * t
+        unit_now *= 0.84 + 0.16 * t
         depth = feet / height
     half = actor.width * unit_now / 2
     margin = min(half * (0.88 if rng.random() < 0.75 else 0.55), width / 2)

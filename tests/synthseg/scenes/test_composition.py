@@ -38,11 +38,10 @@ def test_mask_marks_the_pixels_that_the_object_changes() -> None:
 def test_every_place_paints_at_every_light(place: str) -> None:
     for number, light in enumerate(LIGHTS):
         wish = SceneWish((), place=place, light=light, weather=WEATHERS[number % len(WEATHERS)])
-        for world in (TRAINING, FIELD):
-            scene = compose(wish, world, 64, 64, np.random.default_rng(number))
-            assert scene.class_ids == ()
-            assert not scene.mask.any()
-            assert 5 < scene.image.mean() < 252
+        scene = compose(wish, FIELD if number % 2 else TRAINING, 48, 48, np.random.default_rng(number))
+        assert scene.class_ids == ()
+        assert not scene.mask.any()
+        assert 5 < scene.image.mean() < 252
 
 
 def test_night_is_darker_than_noon() -> None:

@@ -64,14 +64,14 @@ def test_sizes_out_of_range_are_refused(width: int, height: int) -> None:
 def test_an_asked_class_is_nearly_always_visible(name: str, world: painter.World) -> None:
     class_id = taxonomy("voc").select([name])[0].class_id
     wish = SceneWish((ObjectWish(name),))
-    seen = [paint_wish(wish, seed, world=world).class_ids for seed in range(8)]
-    assert sum(class_id in ids for ids in seen) >= 7
+    seen = [paint_wish(wish, seed, world=world).class_ids for seed in range(6)]
+    assert sum(class_id in ids for ids in seen) >= 5
     assert all(ids in ((class_id,), ()) for ids in seen)
 
 
 def test_training_world_slips_as_often_as_it_says() -> None:
     wish = SceneWish((ObjectWish("horse"),), place="meadow")
-    horse, total = 13, 160
+    horse, total = 13, 120
     seen = [paint_wish(wish, seed, width=64, height=64).class_ids for seed in range(total)]
     missing = sum(horse not in ids for ids in seen) / total
     extra = sum(bool(set(ids) - {horse}) for ids in seen) / total
