@@ -59,8 +59,10 @@ def render(found: Findings) -> str:
         gallery_filters=_filters(found),
         scores=_score_charts(found),
         labels=_labels(found),
-        classifier=_curves(metric(metrics, "classifier.curve")),
-        segmenter=_curves(metric(metrics, "segmenter.curve")),
+        curves=[
+            *_curves("Classifier", metric(metrics, "classifier.curve")),
+            *_curves("Segmenter", metric(metrics, "segmenter.curve")),
+        ],
         per_class=_per_class(metrics),
         panels=found.field_panels,
         legend=_legend(found),
@@ -163,8 +165,8 @@ def _prompt_charts(found: Findings) -> dict[str, Any]:
     return {
         "rounds": charts.rounds([(index, asked, accepted) for index, (asked, accepted) in sorted(stats.by_round.items())]),
         "neighbour": split(stats.neighbour, "cosine to the nearest accepted prompt", fixed_delta, "delta"),
-        "class_similarity": split(stats.class_similarity, "similarity to the class", settings.min_class_similarity or None, "least"),
-        "quality": split(stats.quality, "quality score", settings.min_quality, "least"),
+        "class_similarity": split(stats.class_similarity, "similarity to the class", settings.min_class_similarity or None, "minimum"),
+        "quality": split(stats.quality, "quality score", settings.min_quality, "minimum"),
         "reasons": _shares(stats.reasons),
     }
 
@@ -233,8 +235,8 @@ def _labels(found: Findings) -> dict[str, Any]:
     return {"columns": columns, "rows": rows, "quality": quality} if changes or quality else {}
 
 
-def _curves(curve: Any) -> list[tuple[str, Markup]]:
-    """One chart a measured quantity; lines of several folds share it."""
+def _curves(model: str, curve: Any) -> list[dict[str, Any]]:
+    """One chart a measured quantity of `model`; lines of several folds share it."""
     rows = [row for row in curve if isinstance(row, Mapping)] if isinstance(curve, list) else []
     series: dict[str, dict[str, list[tuple[float, float]]]] = {}
     x_name = next((key for key in _X_KEYS if any(key in row for row in rows)), "")
@@ -244,7 +246,11 @@ def _curves(curve: Any) -> list[tuple[str, Markup]]:
                 line = f"fold {row['fold']}" if "fold" in row else key
                 series.setdefault(key, {}).setdefault(line, []).append((float(row.get(x_name, index)), float(value)))
     return [
-        (key, charts.lines({name: _thinned(points) for name, points in by_line.items()}, x_name or "step", key))
+        {
+            "name": f"{model}, {key.replace('_', ' ')}",
+            "keys": list(zip(by_line, charts.SERIES_COLORS, strict=False)) if len(by_line) > 1 else [],
+            "chart": charts.lines({name: _thinned(points) for name, points in by_line.items()}, x_name or "step", f"{model} {key}"),
+        }
         for key, by_line in series.items()
     ]
 
@@ -258,10 +264,11 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _per_class(metrics: Mapping[str, Any]) -> Markup | None:
+def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """IoU of the trained network and of the control by class, best first."""
     trained, control = metric(metrics, "segmenter.per_class") or {}, metric(metrics, "control.per_class") or {}
-    names = sorted({*trained, *control}, key=lambda name: -(trained.get(name) or 0.0))
-    return charts.dumbbells([(n, trained.get(n), control.get(n)) for n in names], ("trained", "control")) if names else None
+    names = sorted({*trained, *control}, key=lambda name: (-(trained.get(name) or 0.0), name))
+    return [{"name": name, "trained": trained.get(name), "control": control.get(name)} for name in names]
 
 
 def _legend(found: Findings) -> list[tuple[str, str]]:

@@ -74,7 +74,7 @@ def histogram(groups: Sequence[Group], label: str, *, marker: float | None = Non
     counts = [np.histogram(np.asarray(g.values, np.float64), edges)[0] for g in groups]
     top = float(np.sum(counts, axis=0).max()) or 1.0
     frame = Frame(34, 12, WIDTH - 8, 150, low, high, 0, top * 1.05)
-    parts = [_axes(frame, label, "")]
+    parts = [_axes(frame, label)]
     base = np.zeros(num_bins)
     for group, count in zip(groups, counts, strict=True):
         for i in np.flatnonzero(count):
@@ -110,28 +110,26 @@ def small_histogram(kept: Sequence[float], lost: Sequence[float], low: float, hi
 
 
 def lines(series: Mapping[str, Points], x_label: str, y_label: str) -> Markup:
-    """Line chart of up to four series, each (x, y) in order of x."""
+    """Line chart of up to four series, each (x, y) in order of x; `y_label` is told to screen readers only."""
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     low, high = min(0.0, *ys), max(ys) * 1.05
-    frame = Frame(34, 20, WIDTH - 8, 166, min(xs), max(xs), low, high if high > low else low + 1.0)
-    parts = [_axes(frame, x_label, y_label)]
+    frame = Frame(34, 8, WIDTH - 8, 156, min(xs), max(xs), low, high if high > low else low + 1.0)
+    parts = [_axes(frame, x_label)]
     for (name, points), color in zip(series.items(), SERIES_COLORS, strict=False):
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
         tip = escape(f"{name}: {number(points[0][1])} to {number(points[-1][1])}")
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{color}" class="curve"><title>{tip}</title></polyline>'
-        )
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" class="curve"><title>{tip}</title></polyline>')
         x, y = points[-1]
         parts.append(f'<circle cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="2.6" fill="{color}"/>')
-    return _svg(200, parts, f"{y_label} by {x_label}")
+    return _svg(190, parts, f"{y_label} by {x_label}")
 
 
 def rounds(rows: Sequence[tuple[int, int, int]]) -> Markup:
     """Bars of (round, candidates, accepted): the outline is what was asked, the filling what was accepted."""
     top = max(candidates for _, candidates, _ in rows) or 1
     frame = Frame(34, 22, WIDTH - 8, 150, 0, len(rows), 0, top * 1.08)
-    parts = [_axes(frame, "round", "", x_ticks=False)]
+    parts = [_axes(frame, "round", x_ticks=False)]
     width = min((frame.right - frame.left) / len(rows) * 0.6, 54)
     for i, (index, candidates, accepted) in enumerate(rows):
         middle = frame.x(i + 0.5)
@@ -143,38 +141,13 @@ def rounds(rows: Sequence[tuple[int, int, int]]) -> Markup:
     return _svg(184, parts, "Accepted prompts by round")
 
 
-def dumbbells(rows: Sequence[tuple[str, float | None, float | None]], names: tuple[str, str]) -> Markup:
-    """One row a class with two dots, (class, first, second), joined so that the eye reads the gain."""
-    step = 21.0
-    values = [v for _, first, second in rows for v in (first, second) if v is not None]
-    high = min(max([*values, 0.1]) * 1.08, 1.0)
-    frame = Frame(92, 8, WIDTH - 40, 8 + step * len(rows), 0, high, 0, 1)
-    parts = []
-    for value in ticks(0, high, 5):
-        x = frame.x(value)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.bottom}" class="grid"/>')
-        parts.append(_text(x, frame.bottom + 15, number(value), "middle"))
-    for i, (name, first, second) in enumerate(rows):
-        y = frame.top + (i + 0.5) * step
-        parts.append(_text(frame.left - 10, y + 4, name, "end", "strong"))
-        if first is not None and second is not None:
-            parts.append(f'<line x1="{frame.x(second):.1f}" x2="{frame.x(first):.1f}" y1="{y}" y2="{y}" class="joint"/>')
-        for measured, color, what in ((second, "var(--muted)", names[1]), (first, "var(--accent)", names[0])):
-            if measured is not None:
-                tip = escape(f"{name}, {what}: {measured:.3f}")
-                parts.append(f'<circle cx="{frame.x(measured):.1f}" cy="{y}" r="4.4" fill="{color}"><title>{tip}</title></circle>')
-        if first is not None:
-            parts.append(_text(WIDTH - 2, y + 4, f"{first:.2f}", "end", "strong"))
-    return _svg(frame.bottom + 24, parts, f"{names[0]} and {names[1]} by class")
-
-
 def _range(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     pad = (high - low) * 0.02 or 0.05
     return low - pad, high + pad
 
 
-def _axes(frame: Frame, x_label: str, y_label: str, *, x_ticks: bool = True) -> str:
+def _axes(frame: Frame, x_label: str, *, x_ticks: bool = True) -> str:
     parts = []
     for value in ticks(frame.y0, frame.y1, 3):
         y = frame.y(value)
@@ -184,7 +157,6 @@ def _axes(frame: Frame, x_label: str, y_label: str, *, x_ticks: bool = True) -> 
     if x_ticks:
         parts += [_text(frame.x(v), frame.bottom + 14, number(v), "middle") for v in ticks(frame.x0, frame.x1, 5)]
     parts.append(_text(frame.right, frame.bottom + 29, x_label, "end"))
-    parts.append(_text(frame.left, frame.top - 8, y_label, "start"))
     return "".join(parts)
 
 

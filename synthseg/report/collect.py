@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
 from synthseg.config.schema import RunConfig
@@ -24,7 +25,7 @@ MAX_PER_CLASS: Final = 16
 MAX_DROPPED: Final = 24
 FIELD_ASSETS: Final = "report_assets/field.json"
 STATES: Final = {PRESENT: "present", UNKNOWN: "unknown", ABSENT: "absent"}
-DROPPED_STATE: Final = "image dropped"
+DROPPED_STATE: Final = "dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +183,22 @@ def _images(folder: RunFolder, config: RunConfig, notes: list[str]) -> ImageStat
                 (stats.kept if kept else stats.lost)[owner].append(score)
             if relabelled:
                 _count_changes(stats, row, relabelled)
-            group, limit = (owner, quota) if kept else ("dropped", MAX_DROPPED)
+            group, limit = (owner, quota) if kept else (f"dropped {owner}", max(1, MAX_DROPPED // len(order)))
             one_each = kept and row["prompt"]["prompt_id"] in prompts_shown
             if row["image"] is None or row["image"]["bytes"] is None or one_each or shown[group] >= limit:
                 continue
             shown[group] += 1
             prompts_shown.add(row["prompt"]["prompt_id"])
             stats.gallery.append(_picture(row, relabelled, outcome, owner, order))
-    rank = {name: i for i, name in enumerate(order)}
-    stats.gallery.sort(key=lambda p: (p.status != "ok", rank.get(p.owner, len(order))))
+    stats.gallery = _arranged(stats.gallery, [*order, CONTEXT])
     return stats
+
+
+def _arranged(pictures: list[Picture], owners: list[str]) -> list[Picture]:
+    """Kept pictures class by class, then the lost ones with the classes in turn."""
+    kept = [p for name in owners for p in pictures if p.status == "ok" and p.owner == name]
+    lost = [[p for p in pictures if p.status != "ok" and p.owner == name] for name in owners]
+    return kept + [p for row in zip_longest(*lost) for p in row if p is not None]
 
 
 def _count_changes(stats: ImageStats, row: Mapping[str, Any], relabelled: Mapping[str, Any]) -> None:
