@@ -74,10 +74,7 @@ def train_classifier(config: RunConfig, rows: pa.Table, out_dir: Path, num_worke
     started = time.perf_counter()
     data = fold_data(config, rows)
     section = config.classifier
-    fingerprint = digest(
-        "classifier", section.model_dump(mode="json"), list(config.classes), config.seed,
-        [image_sha256(encoded) for encoded in data.encoded], data.labels.tolist(), data.folds.tolist(),
-    )  # fmt: skip
+    fingerprint = training_fingerprint(config, data)
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
     pending = [fold for fold in range(section.folds) if not _is_finished(checkpoint_path(out_dir, fold), fingerprint)]
@@ -105,6 +102,13 @@ def fold_data(config: RunConfig, rows: pa.Table) -> FoldData:
             raise UsageProblem(f"classifier.folds: fold {fold} of {num_folds} has nothing to learn from; make more prompts")
     labels = np.array([row["labels"]["label"] for row in ordered], np.int8)
     return FoldData([row["image"]["bytes"] for row in ordered], labels, folds)
+
+
+def training_fingerprint(config: RunConfig, data: FoldData) -> str:
+    """Identity of a training: settings, images, labels and folds. A checkpoint carries it in its metadata."""
+    images = [image_sha256(encoded) for encoded in data.encoded]
+    section = config.classifier.model_dump(mode="json")
+    return digest("classifier", section, list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
 
 
 def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> None:

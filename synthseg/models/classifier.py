@@ -153,7 +153,8 @@ def _timm_classifier(config: RunConfig, *, pretrained: bool) -> PatchClassifier:
     section = config.classifier
     source: dict[str, Any] = {"pretrained": pretrained}
     if pretrained and section.weights:
-        source = {"checkpoint_path": section.weights}
+        # Through the overlay timm fits positions to the image size and leaves a file's own head out; checkpoint_path does neither.
+        source["pretrained_cfg_overlay"] = {"file": section.weights}
     try:
         trunk = timm.create_model(section.model, num_classes=0, img_size=section.image_size, **source)
     except (OSError, RuntimeError, TypeError, ValueError) as error:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from synthseg.config.loading import load_config
+from synthseg.errors import CorruptData, UsageProblem
+from synthseg.models.classifier import classification_loss, load_classifier, new_classifier, to_batch
+
+SIZE = 64
+
+
+def config(**changes):
+    loaded = load_config("embedded", classes=["cat", "dog", "sheep"])
+    section = {"model": "test_vit", "image_size": SIZE, "precision": "fp32", **changes}
+    return loaded.model_copy(update={"classifier": loaded.classifier.model_copy(update=section)})
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "trunk.safetensors"
+    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), path)
+    return str(path)
+
+
+def images(*shapes):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*shape, 3)).astype(np.uint8) for shape in shapes]
+
+
+def test_patches_have_classes_and_the_class_token_is_dropped(weights):
+    model = new_classifier(config(weights=weights)).eval()
+    tokens, probs = model(to_batch(images((SIZE, SIZE), (SIZE, SIZE)), SIZE, torch.device("cpu")))
+    assert tokens.shape == (2, 16, 64)
+    assert probs.shape == (2, 16, 3)
+    assert ((probs > 0) & (probs < 1)).all()
+
+
+def test_top_k_and_adaptive_pooling(weights):
+    probs = torch.tensor([0.8, 0.6, 0.3, 0.1]).reshape(1, 4, 1)
+    assert new_classifier(config(weights=weights, top_k=2)).pool(probs).item() == pytest.approx(0.7)
+    assert new_classifier(config(weights=weights, top_k=9)).pool(probs).item() == pytest.approx(0.45)
+    adaptive = new_classifier(config(weights=weights, pooling="adaptive_k", adaptive_ratio=0.35))
+    assert adaptive.pool(probs).item() == pytest.approx((0.8 + 0.6 + 0.3) / 3)
+
+
+def test_unknown_labels_change_nothing():
+    probs = torch.tensor([[0.2, 0.9, 0.5]], requires_grad=True)
+    loss = classification_loss(probs, torch.tensor([[1, -1, 0]], dtype=torch.int8))
+    assert loss.item() == pytest.approx(-np.log(0.2) - np.log(0.5))
+    loss.sum().backward()
+    assert probs.grad[0, 1] == 0
+    assert classification_loss(torch.zeros(1, 1), torch.ones(1, 1)).isfinite().all()
+
+
+def test_probabilities_do_not_depend_on_batch_or_mirror(weights, monkeypatch):
+    model = new_classifier(config(weights=weights))
+    some = images((SIZE, SIZE), (90, 70), (40, 64))
+    found = model.probabilities(some)
+    assert found.shape == (3, 3)
+    assert found.dtype == np.float32
+    monkeypatch.setattr("synthseg.models.classifier.BATCH", 1)
+    np.testing.assert_allclose(model.probabilities(some), found, rtol=1e-4)
+    np.testing.assert_allclose(model.probabilities([image[:, ::-1] for image in some[:1]]), found[:1], rtol=1e-4)
+    assert model.probabilities([]).shape == (0, 3)
+
+
+def test_learns_from_image_labels_alone(weights):
+    torch.manual_seed(0)
+    model = new_classifier(config(weights=weights, top_k=2)).train()
+    batch = torch.full((8, 3, SIZE, SIZE), 110.0)
+    labels = torch.tensor([[1, 0, -1], [0, 1, -1]] * 4)
+    batch[::2, 0, 16:48, 16:48] = 250
+    batch[1::2, 2, 16:48, 16:48] = 250
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    first = model.losses(batch, labels).mean().item()
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = model.losses(batch, labels).mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+
+
+def test_round_trip_through_a_file(weights, tmp_path):
+    model = new_classifier(config(weights=weights)).eval()
+    save_file(model.state_dict(), tmp_path / "fold-0.safetensors")
+    loaded = load_classifier(tmp_path / "fold-0.safetensors", config(weights=weights))
+    some = images((SIZE, SIZE))
+    np.testing.assert_array_equal(loaded.probabilities(some), model.probabilities(some))
+
+
+def test_embedded_trunk_is_built_without_its_weights(tmp_path):
+    from synthseg.models.classifier import _embedded_classifier
+
+    embedded = config(model="embedded")
+    model = _embedded_classifier(embedded).eval()
+    save_file(model.state_dict(), tmp_path / "fold-0.safetensors")
+    assert load_classifier(tmp_path / "fold-0.safetensors", embedded).probabilities(images((SIZE, SIZE))).shape == (1, 3)
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert not any(m.training for m in norms)
+
+
+def test_bad_files_and_names_are_one_line(tmp_path, weights):
+    with pytest.raises(UsageProblem, match="is missing"):
+        load_classifier(tmp_path / "none.safetensors", config(weights=weights))
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    with pytest.raises(CorruptData, match=r"torn\.safetensors"):
+        load_classifier(tmp_path / "torn.safetensors", config(weights=weights))
+    with pytest.raises(UsageProblem, match=r"classifier\.model: 'no_such_vit'"):
+        new_classifier(config(model="no_such_vit"))
+    with pytest.raises(UsageProblem, match="test_resnet"):
+        load_classifier(tmp_path / "torn.safetensors", config(model="test_resnet"))

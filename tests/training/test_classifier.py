@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import ray
+import timm
+import torch
+from safetensors.torch import save_file
+
+from synthseg.config.loading import load_config
+from synthseg.errors import UsageProblem
+from synthseg.labels.folds import fold_of
+from synthseg.models.classifier import load_classifier, new_classifier
+from synthseg.records import samples
+from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprint
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "trunk.safetensors"
+    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), path)
+    loaded = load_config("embedded", classes=["cat", "dog"])
+    section = {
+        "model": "test_vit", "weights": str(path), "image_size": SIZE, "epochs": 4, "batch_size": 8, "learning_rate": 1e-3,
+        "precision": "fp32", "folds": 2, "top_k": 2,
+    }  # fmt: skip
+    return loaded.model_copy(update={"classifier": loaded.classifier.model_copy(update=section)})
+
+
+def rows(count: int, num_labels: int = 2):
+    """Red squares are cats, blue ones dogs, four images a prompt."""
+    rng = np.random.default_rng(0)
+    made = []
+    for i in range(count):
+        is_dog = (i // 4) % 2
+        image = rng.integers(80, 130, (SIZE, SIZE, 3)).astype(np.uint8)
+        image[8:24, 8:24, 0 if is_dog else 2] = 250  # OpenCV's order: blue first
+        made.append(
+            {
+                "sample_id": f"{i:04d}",
+                "class_ids": [12 if is_dog else 8],
+                "ordinal": i % 4,
+                "seed": i,
+                "prompt": {"prompt_id": f"prompt-{i // 4}", "text": "a square"},
+                "image": {"bytes": cv2.imencode(".png", image)[1].tobytes(), "width": SIZE, "height": SIZE},
+                "labels": {"label": ([0, 1] if is_dog else [1, 0])[:num_labels], "probs": [0.5] * num_labels, "source": "clip"},
+            }
+        )
+    return samples(made, "key", "prompt", "image", "labels")
+
+
+def test_global_batches_do_not_depend_on_the_number_of_workers(config):
+    data = fold_data(config, rows(40))
+    members = np.flatnonzero(data.folds != 0)
+    whole = batch(config, data, members, 0, 3, 0, 1)
+    parts = [batch(config, data, members, 0, 3, rank, 3) for rank in range(3)]
+    assert [len(images) for images, _ in parts] == [3, 3, 2]
+    for rank, (images, labels) in enumerate(parts):
+        assert torch.equal(images, whole[0][rank::3])
+        assert torch.equal(labels, whole[1][rank::3])
+
+
+def test_folds_never_share_a_prompt(config):
+    data = fold_data(config, rows(40))
+    assert set(data.folds) == {0, 1}
+    assert data.folds.tolist() == [fold_of(f"prompt-{i // 4}", 2) for i in range(40)]
+
+
+def test_augmented_keeps_size_and_follows_its_generator():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    first = augmented(image, np.random.default_rng(5))
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    assert (first == augmented(image, np.random.default_rng(5))).all()
+    assert (first != augmented(image, np.random.default_rng(6))).any()
+
+
+def test_nothing_to_learn_from_is_said_before_training(config, tmp_path):
+    with pytest.raises(UsageProblem, match=r"classifier\.folds"):
+        train_classifier(config, rows(4), tmp_path, 1)
+    with pytest.raises(UsageProblem, match="1 labels for 2 classes"):
+        train_classifier(config, rows(40, num_labels=1), tmp_path, 1)
+
+
+def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_path):
+    table = rows(64)
+    data = fold_data(config, table)
+    fingerprint = training_fingerprint(config, data)
+    # What a kill leaves: fold 0 finished, fold 1 half written, Ray's own files.
+    finished = new_classifier(config).state_dict()
+    save_file(finished, checkpoint_path(tmp_path, 0), metadata={"fingerprint": fingerprint})
+    before = checkpoint_path(tmp_path, 0).read_bytes()
+    checkpoint_path(tmp_path, 1).with_suffix(".part").write_bytes(b"torn")
+    (tmp_path / "ray" / "classifier").mkdir(parents=True)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        found = train_classifier(config, table, tmp_path, 2)
+    finally:
+        ray.shutdown()
+    assert found.checkpoints == [checkpoint_path(tmp_path, 0), checkpoint_path(tmp_path, 1)]
+    assert found.checkpoints[0].read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold-0.safetensors", "fold-1.jsonl", "fold-1.safetensors"]
+    assert {line["fold"] for line in found.curve} == {1}
+    assert found.curve[-1]["loss"] < found.curve[0]["loss"]
+
+    model = load_classifier(found.checkpoints[1], config)
+    unseen = np.flatnonzero(data.folds == 1)
+    decoded = [cv2.imdecode(np.frombuffer(data.encoded[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in unseen]
+    assert (model.probabilities(decoded).argmax(axis=1) == data.labels[unseen].argmax(axis=1)).mean() > 0.9
+
+    # Nothing left to do: no training starts, even without any cluster. Other labels are another training.
+    assert train_classifier(config, table, tmp_path, 2).curve == found.curve
+    assert training_fingerprint(config, fold_data(config, rows(60))) != fingerprint
