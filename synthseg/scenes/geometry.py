@@ -33,7 +33,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, angle: float = 0.0, samp
     """Ellipse with centre (cx, cy) and radii (rx, ry), turned by `angle` radians."""
     t = np.linspace(0.0, 2 * np.pi, samples, endpoint=False)
     unit = np.stack([rx * np.cos(t), ry * np.sin(t)], axis=1)
-    return rotate(unit, angle) + np.array((cx, cy))
+    return np.asarray(rotate(unit, angle) + np.array((cx, cy)), np.float64)
 
 
 def box(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> Outline:
