@@ -17,7 +17,9 @@ class Scorer(Protocol):
 
     digest: str
     logit_scale: float
-    """Factor on cosines before a softmax over classes."""
+    """Factor on cosines before a softmax over classes, or before a sigmoid each."""
+    logit_bias: float | None
+    """Added after the factor by models trained with a sigmoid loss; None for softmax models."""
 
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:
         """Unit embeddings (N, D) of `texts`."""
