@@ -33,15 +33,16 @@ def paint(prompt: str, seed: int, *, width: int = 128, height: int = 128, negati
     wish = read_prompt(prompt, negative_prompt)
     if not wish.objects and wish.place is None:
         raise UsageProblem(f"prompt: names no class and no place the painter knows: '{prompt}'")
-    return _paint(wish, _generator(prompt, negative_prompt, seed, width, height), width, height, world)
+    return _paint(wish, painting_rng(prompt, negative_prompt, seed, width, height), width, height, world)
 
 
 def paint_wish(wish: SceneWish, seed: int, *, width: int = 128, height: int = 128, world: World = TRAINING) -> Painting:
     """Paint a wish that needs no reading. The same arguments give the same bytes."""
-    return _paint(wish, _generator(repr(wish), "", seed, width, height), width, height, world)
+    return _paint(wish, painting_rng(repr(wish), "", seed, width, height), width, height, world)
 
 
-def _generator(text: str, negative: str, seed: int, width: int, height: int) -> np.random.Generator:
+def painting_rng(text: str, negative: str, seed: int, width: int, height: int) -> np.random.Generator:
+    """The one generator behind a painting, by content."""
     key = "\x1f".join((text, negative, str(seed), str(width), str(height)))
     return np.random.default_rng(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "little"))
 

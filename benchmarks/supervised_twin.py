@@ -1,0 +1,82 @@
+"""The fully supervised twin: same network, same images, exact masks. The ceiling that label noise keeps the run below.
+
+    python -m benchmarks.supervised_twin OUT
+
+Paints the samples of a finished embedded run again, asks the painter for their exact masks (the only program that may),
+trains the segmenter on them and measures it on the run's evaluation split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.images import decode_rgb, kept_samples
+from pipelines.session import ray_session
+from synthseg.config.schema import RunConfig
+from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.evaluation.confusion import ConfusionMatrix
+from synthseg.models.segmenter import Segmenter
+from synthseg.scenes.composition import compose
+from synthseg.scenes.grammar import read_prompt
+from synthseg.scenes.painter import painting_rng
+from synthseg.scenes.worlds import TRAINING
+from synthseg.store.run_folder import RunFolder
+from synthseg.store.verify import stage_schema
+from training.segmenter import TrainingSample, train_segmenter
+
+CHUNK = 16
+
+
+def exact_sample(config: RunConfig, row: dict[str, Any]) -> TrainingSample:
+    """The stored image with the mask and label that the painter knows. ValueError when it no longer paints that image."""
+    parameters = json.loads(row["image"]["parameters"])
+    width, height, negative = parameters["width"], parameters["height"], parameters["negative_prompt"]
+    text = row["prompt"]["text"]
+    scene = compose(read_prompt(text, negative), TRAINING, width, height, painting_rng(text, negative, row["seed"], width, height))
+    if not np.array_equal(scene.image, decode_rgb(row["image"]["bytes"])):
+        raise ValueError(f"sample {row['sample_id']} is painted differently by this version")
+    mask: NDArray[np.uint8] = to_class_order(scene.mask, config)
+    label = tuple(int((mask == k).any()) for k in range(1, len(config.classes) + 1))
+    return TrainingSample(row["image"]["bytes"], label, mask)
+
+
+def twin_miou(out: str) -> dict[str, float]:
+    """Train the twin of the run in `out` below OUT/twin; its mIoU and IoU by class on the evaluation split."""
+    cv2.setNumThreads(1)
+    folder = RunFolder.open(out)
+    config = folder.config()
+    kept = kept_samples(folder)
+    survived = {
+        row["sample_id"] for row in folder.shards.read_all("labels", stage_schema("labels")).to_pylist() if row["outcome"]["status"] == "ok"
+    }
+    samples = [exact_sample(config, row) for row in kept.to_pylist() if row["sample_id"] in survived]
+    with ray_session(config, verbose=False):
+        trained = train_segmenter(config, samples, Path(out) / "twin", config.execution.workers)
+    segmenter = Segmenter.load(trained.checkpoint, config, torch.device("cpu"))
+    dataset = open_dataset(config.evaluation.dataset, config)
+    matrix = ConfusionMatrix(len(config.classes))
+    for start in range(0, len(dataset), CHUNK):
+        chunk = [dataset[i] for i in range(start, min(start + CHUNK, len(dataset)))]
+        for sample, mask in zip(chunk, segmenter.predict([sample.image for sample in chunk]), strict=True):
+            matrix.update(to_class_order(sample.mask, config), mask)
+    names = ["background", *config.classes]
+    return {"miou": matrix.miou(), **{name: float(iou) for name, iou in zip(names, matrix.iou(), strict=True)}}
+
+
+def main() -> None:
+    """Print the twin's figures as JSON."""
+    parser = argparse.ArgumentParser(description="Train and measure the fully supervised twin of a finished embedded run.")
+    parser.add_argument("out", help="folder of the run")
+    print(json.dumps(twin_miou(parser.parse_args().out), indent=2))
+
+
+if __name__ == "__main__":
+    main()
