@@ -102,7 +102,8 @@ def run(
     folder = RunFolder.open(out)
     _print_summary(f"Run {out}", folder.metrics())
     _print_line(f"metrics  {folder.files.path(METRICS)}")
-    _print_line(f"report   {folder.files.path('report/index.html')}")
+    if folder.files.exists("report/index.html"):
+        _print_line(f"report   {folder.files.path('report/index.html')}")
 
 
 @app.command()

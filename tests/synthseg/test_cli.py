@@ -20,8 +20,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stands in for pipelines.run: records the call, writes a run folder, raises what the test asks for."""
     seen: dict[str, Any] = {}
 
-    def run_pipeline(config: Any, out: str, *, verbose: bool, progress: Any) -> None:
-        seen.update(config=config, out=out, verbose=verbose)
+    def run_pipeline(config: Any, out: str, *, verbose: bool, progress: Any, until: str) -> None:
+        seen.update(config=config, out=out, verbose=verbose, until=until)
         if "raises" in seen:
             raise seen["raises"]
         progress.start_stage("images", 4)
@@ -41,10 +41,10 @@ def test_run_passes_everything_on_and_ends_with_the_numbers(
 ) -> None:
     out = str(tmp_path / "run")
     arguments = ["run", "--out", out, "--classes", "dog, cat", "--per-class", "6", "--seed", "3", "--workers", "1"]
-    assert cli._guarded([*arguments, "--set", "prompts.max_rounds=2", "-v"]) == 0
+    assert cli._guarded([*arguments, "--set", "prompts.max_rounds=2", "--until", "images", "-v"]) == 0
     config = pipeline["config"]
     assert config == load_config("embedded", ["prompts.max_rounds=2"], ["cat", "dog"], 6, 3, 1)
-    assert (pipeline["out"], pipeline["verbose"]) == (out, True)
+    assert (pipeline["out"], pipeline["verbose"], pipeline["until"]) == (out, True, "images")
     shown = capsys.readouterr()
     assert "0.432" in shown.out
     assert f"{out}/metrics.json" in shown.out
