@@ -22,8 +22,12 @@ from torch import Tensor, nn
 
 import synthseg.models.hybrid_vit  # noqa: F401  registers the embedded trunk with timm
 from synthseg.config.schema import ClassifierConfig, RunConfig
+from synthseg.engines.scorer import Embeddings
 from synthseg.errors import CorruptData, UsageProblem
+from synthseg.labels.probabilities import TEMPLATES
+from synthseg.models.clip_loading import LoadedClip, load_open_clip
 from synthseg.models.patch_contrast import patch_contrast
+from synthseg.models.prototypes import build_prototypes
 from synthseg.records import UNKNOWN
 from synthseg.weights import EMBEDDED_CLIP
 
@@ -121,12 +125,34 @@ def new_classifier(config: RunConfig) -> PatchClassifier:
     section = config.classifier
     if section.model != EMBEDDED:
         return _timm_classifier(config, pretrained=True)
-    from synthseg.models.clip_loading import load_open_clip
-
     classifier = _embedded_classifier(config)
-    source = load_open_clip(EMBEDDED, section.weights).model
-    classifier.trunk.load_state_dict(cast(Any, source).visual.trunk.state_dict())
+    loaded = load_open_clip(EMBEDDED, section.weights)
+    classifier.trunk.load_state_dict(cast(Any, loaded.model).visual.trunk.state_dict())
+    _start_head_from_texts(classifier, loaded, config)
     return classifier
+
+
+@torch.no_grad()
+def _start_head_from_texts(classifier: PatchClassifier, loaded: LoadedClip, config: RunConfig) -> None:
+    """Start the head as CLIP's own zero-shot head, projection and class texts in one matrix, so that little data suffices.
+
+    CLIP scales cosines; here the tokens keep their length, so the factor is divided by the length expected of a projected token.
+    """
+    clip = cast(Any, loaded.model)
+
+    def embed(texts: Sequence[str]) -> Embeddings:
+        return cast(Embeddings, F.normalize(clip.encode_text(loaded.tokenizer(list(texts))), dim=-1).numpy())
+
+    prototypes = torch.from_numpy(build_prototypes(config.class_infos(), (), TEMPLATES, embed).vectors)
+    width = classifier.trunk.embed_dim
+    offset = clip.visual.head(torch.zeros(1, width))
+    projection = clip.visual.head(torch.eye(width)) - offset  # (C, D)
+    norm = cast(nn.LayerNorm, classifier.trunk.norm)
+    spread = (projection * norm.weight[:, None]).square().sum()
+    length = (spread + (norm.bias @ projection + offset).square().sum()).sqrt()
+    factor = clip.logit_scale.exp() / length
+    classifier.head.weight.copy_(factor * prototypes @ projection.T)
+    classifier.head.bias.copy_(factor * (prototypes @ offset[0]) + clip.logit_bias)
 
 
 def load_classifier(path: Path, config: RunConfig) -> PatchClassifier:
@@ -144,7 +170,7 @@ def load_classifier(path: Path, config: RunConfig) -> PatchClassifier:
 def _embedded_classifier(config: RunConfig) -> PatchClassifier:
     settings = json.loads((EMBEDDED_CLIP / "open_clip_config.json").read_text(encoding="utf-8"))
     name = settings["model_cfg"]["vision_cfg"]["timm_model_name"]
-    trunk = cast(VisionTransformer, timm.create_model(name, img_size=config.classifier.image_size))
+    trunk = cast(VisionTransformer, timm.create_model(name))  # fits its positions to any size it meets
     preprocessing = settings["preprocess_cfg"]
     return PatchClassifier(trunk, len(config.classes), config.classifier, preprocessing["mean"], preprocessing["std"])
 

@@ -117,3 +117,27 @@ def test_bad_files_and_names_are_one_line(tmp_path, weights):
         new_classifier(config(model="no_such_vit"))
     with pytest.raises(UsageProblem, match="test_resnet"):
         load_classifier(tmp_path / "torn.safetensors", config(model="test_resnet"))
+
+
+def test_embedded_head_starts_as_the_zero_shot_head(monkeypatch):
+    import open_clip
+
+    from synthseg.models import classifier as module
+    from synthseg.models.clip_loading import LoadedClip
+    from synthseg.weights import EMBEDDED_CLIP
+
+    torch.manual_seed(0)
+    clip = open_clip.create_model(f"local-dir:{EMBEDDED_CLIP}", load_weights=False).eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{EMBEDDED_CLIP}")
+    loaded = LoadedClip(clip, tokenizer, (0.5,) * 3, (0.25,) * 3, (128, 128), "random")
+    monkeypatch.setattr(module, "load_open_clip", lambda *_: loaded)
+    model = new_classifier(config(model="embedded")).eval()
+    with torch.no_grad():
+        tokens = model.trunk.norm(torch.randn(500, model.trunk.embed_dim))
+        texts = torch.stack([clip.encode_text(tokenizer([t.format(name) for t in module.TEMPLATES])) for name in ("cat", "dog", "sheep")])
+        prototypes = torch.nn.functional.normalize(torch.nn.functional.normalize(texts, dim=-1).mean(dim=1), dim=-1)
+        cosines = torch.nn.functional.normalize(clip.visual.head(tokens), dim=-1) @ prototypes.T
+        expected = clip.logit_scale.exp() * cosines + clip.logit_bias
+        found = model.head(tokens)
+    assert (found.argmax(dim=1) == expected.argmax(dim=1)).all()
+    torch.testing.assert_close(found, expected, atol=0.2, rtol=0.05)
