@@ -54,7 +54,6 @@ def read_status(out: str) -> RunStatus:
         )
     stages += [StageStatus(name, 0, 0, 0, value) for name, value in seconds.items() if name not in SHARDED]
     events = list(folder.events())
-    finished = metric(metrics, "segmenter.field_miou") is not None or folder.files.exists("report/index.html")
     return RunStatus(
         out=out,
         preset=config.preset,
@@ -63,5 +62,5 @@ def read_status(out: str) -> RunStatus:
         classes=config.classes,
         stages=tuple(stages),
         last_event=events[-1] if events else {},
-        finished=finished,
+        finished=any(event.get("event") == "run_finished" for event in events),
     )
