@@ -1,0 +1,1 @@
+"""Networks and the weakly supervised segmenter: frozen encoders, seeds, affinity, pseudo masks, decoder, losses."""

@@ -1,0 +1,80 @@
+"""Small things every training loop of this project shares: schedule, state on disk, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def one_thread_on_cpu() -> None:
+    """Without a GPU many processes of one thread beat one process of many; leaves GPU machines alone."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+
+
+def schedule(iteration: int, num_iterations: int, warmup: int) -> float:
+    """Factor on the learning rate: linear warm-up, then linear decay to 0 (poly, power 1)."""
+    rise = min(1.0, (iteration + 1) / max(1, warmup))
+    return rise * (1 - iteration / max(1, num_iterations))
+
+
+def share_of_batch(batch_size: int, rank: int, world: int) -> int:
+    """Samples this worker puts into a global batch; at least one, so that every worker takes part in the reduction."""
+    return max(1, batch_size // world + (rank < batch_size % world))
+
+
+def epoch_order(start: int, count: int, size: int, *seed: int) -> list[int]:
+    """Positions start..start+count of an endless run through `size` items, each pass a new permutation seeded by `seed` and its number."""
+    orders: dict[int, NDArray[np.int64]] = {}
+    found = []
+    for position in range(start, start + count):
+        epoch, offset = divmod(position, size)
+        if epoch not in orders:
+            orders[epoch] = np.random.default_rng([*seed, epoch]).permutation(size)
+        found.append(int(orders[epoch][offset]))
+    return found
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a resumable state at once: a reader sees the old one or the new one."""
+    part = path.with_suffix(".part")
+    torch.save(dict(state), part)
+    part.replace(path)
+
+
+def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state of an earlier, killed run; None where there is none or it belongs to another training."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state if state.get("fingerprint") == fingerprint else None
+
+
+class Curves:
+    """Metrics as JSON lines, one a report; on resume the lines past the resumed iteration go."""
+
+    def __init__(self, path: Path, resumed_at: int) -> None:
+        self._path = path
+        kept = [line for line in read_curves(path) if line["iteration"] <= resumed_at] if resumed_at else []
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def write(self, **values: float) -> None:
+        """Append one line; `iteration` is one of the values."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({key: round(value, 6) for key, value in values.items()}) + "\n")
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """The lines written so far, a torn last line left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines if line]
