@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -24,29 +24,11 @@ if TYPE_CHECKING:
     from cluster.doctor import Check
     from synthseg.config.schema import RunConfig
     from synthseg.report.status import RunStatus
+    from synthseg.store.verify import VerifyReport
 
 INTERRUPTED: Final = 130
 _USAGE: Final = 2
 _SHOWN_CHARACTERS: Final = 400
-
-
-class Reproduction(Protocol):
-    """What making a stored sample again gave."""
-
-    @property
-    def matches(self) -> bool:
-        """Whether the new bytes are the stored ones."""
-        ...
-
-    @property
-    def expected_sha256(self) -> str:
-        """Hash in the store."""
-        ...
-
-    @property
-    def actual_sha256(self) -> str:
-        """Hash of the image made now."""
-        ...
 
 
 app = typer.Typer(
@@ -133,9 +115,11 @@ def verify(out: OutArgument, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json({"ok": not report.faults, **asdict(report)})
     else:
-        _print_line(f"{out}: {'whole' if not report.faults else f'{len(report.faults)} faults'}")
-        numbers = ("planned", "ok", "dropped", "failed", "duplicates", "missing", "unplanned")
-        _print_line(", ".join(f"{getattr(report, name)} {name}" for name in numbers))
+        _print_line(f"{out}: {'not whole' if report.faults else 'whole'}")
+        _console().print(_verify_table(report))
+        for reason, count in report.dropped_by_reason.items():
+            _print_line(f"{count} dropped or failed: {reason}")
+        _print_line(f"{report.duplicates} duplicate, {report.missing} missing, {report.unplanned} not planned")
         for fault in report.faults:
             _print_line(f"fault: {fault}")
     if report.faults:
@@ -147,7 +131,7 @@ def reproduce(out: OutArgument, sample_id: Annotated[str, typer.Argument(metavar
     """Make one stored image again from its record and compare the bytes. Exit 1 when they differ."""
     from pipelines.reproduce import reproduce as make_again
 
-    result: Reproduction = make_again(out, sample_id)
+    result = make_again(out, sample_id)
     _print_line(f"stored  {result.expected_sha256}")
     _print_line(f"again   {result.actual_sha256}")
     _print_line("identical" if result.matches else "different")
@@ -278,6 +262,16 @@ def _status_table(found: RunStatus) -> Table:
         seconds = "" if stage.seconds is None else f"{stage.seconds:.1f}"
         counts = (str(stage.num_shards), str(stage.num_rows), f"{stage.num_bytes / 1e6:.1f}") if stage.num_shards else ("", "", "")
         table.add_row(stage.name, *counts, seconds)
+    return table
+
+
+def _verify_table(report: VerifyReport) -> Table:
+    columns = ("planned", "ok", "dropped", "failed")
+    table = _table("", "class", *columns)
+    for name, counts in report.per_class.items():
+        table.add_row(name, *(str(counts[column]) for column in columns))
+    table.add_section()
+    table.add_row("all", *(str(getattr(report, column)) for column in columns))
     return table
 
 

@@ -10,6 +10,8 @@ from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 
 SHARDED: tuple[Stage, ...] = ("prompts", "plan", "images", "labels")
+TRAINED = ("classifier", "relabel", "segmenter", "evaluate")
+"""Stages that are known by their seconds only; relabelling writes the shards called labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def read_status(out: str) -> RunStatus:
         stages.append(
             StageStatus(stage, len(markers), sum(m.num_rows for m in markers), sum(m.num_bytes for m in markers), seconds.get(stage))
         )
-    stages += [StageStatus(name, 0, 0, 0, value) for name, value in seconds.items() if name not in SHARDED]
+    stages += [StageStatus(name, 0, 0, 0, seconds[name]) for name in TRAINED if name in seconds]
     events = list(folder.events())
     return RunStatus(
         out=out,

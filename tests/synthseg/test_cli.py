@@ -147,7 +147,9 @@ def test_verify_fails_on_a_run_that_is_not_whole(tmp_path: Path, capsys: pytest.
     assert result["ok"] == 0
     assert result["faults"]
     assert cli._guarded(["verify", str(tmp_path)]) == 1
-    assert "fault: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "fault: plan: no sample is planned yet" in shown
+    assert "0 duplicate, 0 missing" in shown
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def write_run(out: Path) -> None:
         mine = [row for row in prompts if row["class_ids"] == [info.class_id]]
         folder.shards.publish("prompts", info.name, pa.Table.from_pylist(mine, schema=PROMPT_CANDIDATE))
     plan = plan_samples(config, [row for row in prompts if row["accepted"]], "painter/test")
-    folder.shards.publish("plan", "plan", plan)
+    folder.shards.publish("plan", "plan", plan, {"engine_digest": "painter/test"})
     images = [image_row(config, row, rng) for row in plan.to_pylist()]
     labels = [label_row(row, rng) for row in images if row["outcome"]["status"] == "ok"]
     folder.shards.publish("images", "shard-00000", samples(images, "key", "prompt", "image", "score", "labels", "outcome"))
