@@ -113,8 +113,8 @@ def lines(series: Mapping[str, Points], x_label: str, y_label: str) -> Markup:
     """Line chart of up to four series, each (x, y) in order of x; `y_label` is told to screen readers only."""
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
-    low, high = min(0.0, *ys), max(ys) * 1.05
-    frame = Frame(34, 8, WIDTH - 8, 156, min(xs), max(xs), low, high if high > low else low + 1.0)
+    low, high = min(0.0, *ys), max(0.0, *ys)
+    frame = Frame(34, 8, WIDTH - 8, 156, min(xs), max(xs), low, high + 0.05 * (high - low) if high > low else low + 1.0)
     parts = [_axes(frame, x_label)]
     for (name, points), color in zip(series.items(), SERIES_COLORS, strict=False):
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)

@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synthseg.report import charts
@@ -28,6 +28,7 @@ def test_names_are_escaped() -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example([(0.0, -10.0), (1.0, -1.0)])
 @given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=20))
 def test_lines_stay_inside_their_frame(points: list[tuple[float, float]]) -> None:
     drawing = charts.lines({"loss": sorted(points)}, "iteration", "loss")
