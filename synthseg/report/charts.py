@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 WIDTH: Final = 360.0
 """Width of every chart in user units; text is sized for it, so that it stays readable in a phone's single column."""
 
+MIN_RANGE: Final = 1e-9
+"""A narrower range is drawn as one value."""
 SERIES_COLORS: Final = ("var(--accent)", "var(--second)", "var(--third)", "var(--muted)")
 Points = Sequence[tuple[float, float]]
 
@@ -50,7 +52,7 @@ class Frame:
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` round numbers within [low, high]."""
-    if not high > low:
+    if high - low < MIN_RANGE:
         return [low]
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
@@ -114,7 +116,7 @@ def lines(series: Mapping[str, Points], x_label: str, y_label: str) -> Markup:
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     low, high = min(0.0, *ys), max(0.0, *ys)
-    frame = Frame(34, 8, WIDTH - 8, 156, min(xs), max(xs), low, high + 0.05 * (high - low) if high > low else low + 1.0)
+    frame = Frame(34, 8, WIDTH - 8, 156, min(xs), max(xs), low, high + 0.05 * (high - low) if high - low > MIN_RANGE else low + 1.0)
     parts = [_axes(frame, x_label)]
     for (name, points), color in zip(series.items(), SERIES_COLORS, strict=False):
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
