@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthseg.config.schema import SegmenterConfig
 from synthseg.models.frozen import FrozenParts
-from synthseg.models.pseudo_masks import Image, Mask, resize_to_stride, to_batch
+from synthseg.models.pseudo_masks import Image, Mask, resize_to_stride, same_size_batches, to_batch
 from synthseg.records import ABSENT, PRESENT
 
 
@@ -36,14 +36,13 @@ class TrainingFree:
 
     def probabilities(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Class probabilities (B, K): mean of whole image and best patch."""
-        rows: list[NDArray[np.float32]] = []
-        for image in images:
-            batch = to_batch([image], self._masker.prototypes.device)
+        found = np.empty((len(images), self._masker.num_classes), np.float32)
+        for chunk in same_size_batches(images):
+            batch = to_batch([images[i] for i in chunk], self._masker.prototypes.device)
             encoded = self._parts.clip.encode(resize_to_stride(batch, 1.0, self._parts.stride))
-            whole = self._probabilities(encoded.pooled)
-            best = self._probabilities(encoded.dense).amax(dim=1)
-            rows.append(((whole + best) / 2)[0, : self._masker.num_classes].cpu().numpy())
-        return np.stack(rows)
+            whole, best = self._probabilities(encoded.pooled), self._probabilities(encoded.dense).amax(dim=1)
+            found[chunk] = ((whole + best) / 2)[:, : self._masker.num_classes].cpu().numpy()
+        return found
 
     def _probabilities(self, embeddings: Tensor) -> Tensor:
         """Sigmoid for models trained with one (they have a logit bias), else softmax over classes and background words."""

@@ -5,7 +5,7 @@ Mask values: 0 background, 1..K the classes in the run's order, 255 to be ignore
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -44,14 +44,10 @@ class PseudoMasker:
     def masks(self, images: Sequence[Image], labels: NDArray[np.int8], ignore_band: float | None = None) -> list[Mask]:
         """One mask an image for `labels` (B, K) in {1, 0, -1}; `ignore_band` defaults to the configuration's."""
         band = self.config.ignore_band if ignore_band is None else ignore_band
-        order = sorted(range(len(images)), key=lambda i: images[i].shape)
         found: dict[int, Mask] = {}
-        for _, same_size in groupby(order, key=lambda i: images[i].shape):
-            indices = list(same_size)
-            for start in range(0, len(indices), BATCH):
-                chunk = indices[start : start + BATCH]
-                batch = to_batch([images[i] for i in chunk], self.prototypes.device)
-                found.update(zip(chunk, self._batch_masks(batch, labels[chunk], band), strict=True))
+        for chunk in same_size_batches(images):
+            batch = to_batch([images[i] for i in chunk], self.prototypes.device)
+            found.update(zip(chunk, self._batch_masks(batch, labels[chunk], band), strict=True))
         return [found[i] for i in range(len(images))]
 
     def _batch_masks(self, images: Tensor, labels: NDArray[np.int8], band: float) -> list[Mask]:
@@ -106,6 +102,14 @@ class PseudoMasker:
         unknown[:, : self.num_classes] = torch.from_numpy(labels == UNKNOWN).to(raw.device)
         strong = to_grid(unknown.gather(1, strongest_text(raw)), grid)
         return F.interpolate(strong[:, None].float(), size=tuple(size), mode="nearest")[:, 0] > 0
+
+
+def same_size_batches(images: Sequence[Image]) -> Iterator[list[int]]:
+    """Indices of all images, in batches whose images have one shape."""
+    order = sorted(range(len(images)), key=lambda i: images[i].shape)
+    for _, same_size in groupby(order, key=lambda i: images[i].shape):
+        indices = list(same_size)
+        yield from (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
 
 
 def to_batch(images: Sequence[Image], device: torch.device) -> Tensor:

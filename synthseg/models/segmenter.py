@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from synthseg.errors import CorruptData
 from synthseg.models.decoder import Decoder
 from synthseg.models.frozen import FrozenParts, load_frozen
 from synthseg.models.par import refine
-from synthseg.models.pseudo_masks import BATCH, Image, Mask, resize_to_stride, to_batch
+from synthseg.models.pseudo_masks import Image, Mask, resize_to_stride, same_size_batches, to_batch
 
 
 def build_decoder(parts: FrozenParts, config: RunConfig) -> Decoder:
@@ -50,18 +49,14 @@ class Segmenter:
         """One mask (H, W) an image, class indices 0..K; `scales` and `flip` default to the evaluation section's."""
         scales = self._config.evaluation.scales if scales is None else scales
         flip = self._config.evaluation.flip if flip is None else flip
-        order = sorted(range(len(images)), key=lambda i: images[i].shape)
+        section = self._config.segmenter
         found: dict[int, Mask] = {}
-        for _, same_size in groupby(order, key=lambda i: images[i].shape):
-            indices = list(same_size)
-            for start in range(0, len(indices), BATCH):
-                chunk = indices[start : start + BATCH]
-                batch = to_batch([images[i] for i in chunk], self._device)
-                logits = self.logits(batch, scales, flip)
-                section = self._config.segmenter
-                if section.test_par:
-                    logits = refine(batch, logits.softmax(dim=1), section.par_iterations, section.par_stride)
-                found.update(zip(chunk, logits.argmax(dim=1).to(torch.uint8).cpu().numpy(), strict=True))
+        for chunk in same_size_batches(images):
+            batch = to_batch([images[i] for i in chunk], self._device)
+            logits = self.logits(batch, scales, flip)
+            if section.test_par:
+                logits = refine(batch, logits.softmax(dim=1), section.par_iterations, section.par_stride)
+            found.update(zip(chunk, logits.argmax(dim=1).to(torch.uint8).cpu().numpy(), strict=True))
         return [found[i] for i in range(len(images))]
 
     @torch.no_grad()
