@@ -33,14 +33,15 @@ def relabel(
 ) -> Relabelled:
     """The classifier's opinion in place of the pseudo-labels, all (N, K).
 
-    1 above `present_threshold`, 0 below `absent_threshold`; between them the pseudo-label stands where it says 0, else unknown. An
-    asked class stays 1 whatever the classifier's doubts. Only where the classifier is below `drop_threshold` and CLIP
-    (`image_probs`) below the scoring's `refute_threshold` as well, the class counts as not painted and the image is dropped.
+    Not asked for: 1 above `present_threshold`, 0 below `absent_threshold`, between them -1. Where the pseudo-label is 0, so that image
+    and prompt agree on absence, doubt leaves it 0 and only a classifier above `present_threshold` makes it -1: one voice of three.
+
+    Asked for: stays 1 whatever the classifier's doubts. Only where the classifier is below `drop_threshold` and CLIP (`image_probs`)
+    below the scoring's `refute_threshold` as well, the class counts as not painted and the image is dropped.
     """
-    unsure = np.where(pseudo == ABSENT, ABSENT, UNKNOWN)
-    label = np.where(
-        classifier_probs > relabel.present_threshold, PRESENT, np.where(classifier_probs < relabel.absent_threshold, ABSENT, unsure)
-    )
+    agreed = pseudo == ABSENT
+    high, low = classifier_probs > relabel.present_threshold, classifier_probs < relabel.absent_threshold
+    label = np.where(high, np.where(agreed, UNKNOWN, PRESENT), np.where(low | agreed, ABSENT, UNKNOWN))
     refuted = asked & (classifier_probs < relabel.drop_threshold) & (image_probs < scoring.refute_threshold)
     label = np.where(asked, np.where(refuted, ABSENT, PRESENT), label)
     return Relabelled(label.astype(np.int8), classifier_probs.astype(np.float32), np.asarray(refuted.any(axis=1)))

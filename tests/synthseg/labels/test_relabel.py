@@ -13,7 +13,9 @@ SCORING = ScoringConfig(model="embedded", refute_threshold=0.05)
 @pytest.mark.parametrize(
     ("pseudo", "classifier", "clip", "asked", "label", "dropped"),
     [
-        (0, 0.8, 0.1, False, 1, False),  # the classifier finds what the pseudo-label missed
+        (-1, 0.8, 0.3, False, 1, False),  # the classifier settles what the pseudo-label left open
+        (-1, 0.2, 0.3, False, 0, False),
+        (0, 0.8, 0.1, False, -1, False),  # one voice of three
         (1, 0.2, 0.9, False, 0, False),
         (1, 0.5, 0.9, False, -1, False),
         (-1, 0.5, 0.9, False, -1, False),
