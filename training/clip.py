@@ -43,13 +43,16 @@ class ClipTrainingConfig:
     out: str
     data: str = ""
     """Folder of the rendered images; empty means `data` under `out`."""
-    num_images: int = 40_000
-    num_samples: int = 360_000
+    num_images: int = 20_000
+    num_samples: int = 375_000
     batch_size: int = 128
     size: int = 96
     final_size: int = 128
-    final_share: float = 0.3
+    final_share: float = 0.35
     """Share of the samples seen at `final_size`, at the end."""
+    first_strength: float = 0.25
+    """Share of the augmentation and the mosaics at the first step; all of it from `ramp_share` of the training on."""
+    ramp_share: float = 0.45
     learning_rate: float = 1.2e-3
     text_learning_rate: float = 7e-4
     weight_decay: float = 0.05
@@ -113,7 +116,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     while step < config.num_steps:
         set_learning_rates(optimizer, config, step)
         size = config.size if step < (1 - config.final_share) * config.num_steps else config.final_size
-        batch = sampler.batch(step * world + rank, config.batch_size // world, size)
+        share = min(1.0, config.first_strength + (1 - config.first_strength) * step / (config.ramp_share * config.num_steps))
+        batch = sampler.batch(step * world + rank, config.batch_size // world, size, share)
         loss, parts = parallel(batch)
         optimizer.zero_grad()
         loss.backward()

@@ -6,7 +6,7 @@ caption says is marked, so that captions do not learn wrong colour words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,8 +22,8 @@ YIQ_TO_RGB = np.linalg.inv(RGB_TO_YIQ)
 class AugmentStrength:
     """How far and how often."""
 
-    zoom: tuple[float, float] = (0.8, 1.4)
-    """Linear zoom; 1.4 shows half of the area."""
+    zoom: tuple[float, float] = (0.85, 1.45)
+    """Linear zoom; 1.41 shows half of the area."""
     stretch: float = 0.2
     """Largest change of the aspect ratio, either way."""
     rotation: float = 0.17
@@ -34,6 +34,21 @@ class AugmentStrength:
     """Grey, swapped channels or a hue far off: the caption no longer holds."""
     hue: float = 0.35
     """Radians in the I-Q plane, either way, for all other images."""
+    light: float = 1.0
+    """Factor on the changes of contrast, brightness, saturation and channel gains."""
+    degrade_probability: float = 0.85
+
+    def scaled(self, share: float) -> AugmentStrength:
+        """`share` of this strength, for the start of a training; the framing stays."""
+        return replace(
+            self,
+            bend=self.bend * share,
+            rotation=self.rotation * share,
+            odd_color_probability=self.odd_color_probability * share,
+            hue=self.hue * share,
+            light=self.light * share,
+            degrade_probability=self.degrade_probability * share,
+        )
 
 
 def reframe(image: Image, width: int, height: int, strength: AugmentStrength, rng: np.random.Generator) -> Image:
@@ -64,7 +79,7 @@ def reframe(image: Image, width: int, height: int, strength: AugmentStrength, rn
 
 def recolor(image: Image, strength: AugmentStrength, rng: np.random.Generator) -> tuple[Image, bool]:
     """Other colours, contrast and light; and whether colour words of a caption still hold."""
-    odd = rng.random() < strength.odd_color_probability
+    odd, far = rng.random() < strength.odd_color_probability, strength.light
     matrix = np.eye(3)
     if odd:
         kind = rng.random()
@@ -74,13 +89,13 @@ def recolor(image: Image, strength: AugmentStrength, rng: np.random.Generator) -
             matrix = np.eye(3)[rng.permutation(3)]
         else:
             matrix = chroma_turn(float(rng.uniform(0.35, 2 * np.pi - 0.35)), 1.0)
-    matrix = chroma_turn(float(rng.uniform(-strength.hue, strength.hue)), float(rng.uniform(0.4, 1.6))) @ matrix
-    matrix = np.diag(rng.uniform(0.85, 1.15, 3)) @ matrix
-    contrast, brightness = float(rng.uniform(0.6, 1.4)), float(rng.uniform(-35, 35))
+    matrix = chroma_turn(float(rng.uniform(-strength.hue, strength.hue)), 1 + far * float(rng.uniform(-0.6, 0.6))) @ matrix
+    matrix = np.diag(1 + far * rng.uniform(-0.15, 0.15, 3)) @ matrix
+    contrast, brightness = 1 + far * float(rng.uniform(-0.4, 0.4)), far * float(rng.uniform(-35, 35))
     matrix = contrast * matrix
     offset = np.full((3, 1), 128 * (1 - contrast) + brightness)
     changed = cv2.transform(image, np.hstack([matrix, offset]).astype(np.float32))
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * far:
         gain = np.exp(rng.normal(0.0, 0.25, (3, 3))).astype(np.float32)
         light = cv2.resize(gain, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
         changed = np.clip(changed * light[..., None], 0, 255).astype(np.uint8)
@@ -93,8 +108,10 @@ def chroma_turn(angle: float, saturation: float) -> NDArray[np.float64]:
     return YIQ_TO_RGB @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ RGB_TO_YIQ
 
 
-def degrade(image: Image, rng: np.random.Generator) -> Image:
+def degrade(image: Image, strength: AugmentStrength, rng: np.random.Generator) -> Image:
     """Lens and sensor: blur or sharpening, lower resolution, noise of several grains, JPEG, covered patches."""
+    if rng.random() >= strength.degrade_probability:
+        return image
     rows, columns = image.shape[:2]
     if rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))

@@ -98,7 +98,7 @@ class ClipData:
 class ClipSampler:
     """Batches by number: the same data, seed and number give the same batch, so a resumed training goes on where it was."""
 
-    def __init__(self, data: ClipData, seed: int, mosaic_share: float = 0.3, strength: AugmentStrength | None = None) -> None:
+    def __init__(self, data: ClipData, seed: int, mosaic_share: float = 0.35, strength: AugmentStrength | None = None) -> None:
         cv2.setNumThreads(1)
         voc = taxonomy("voc")
         self._data = data
@@ -116,11 +116,12 @@ class ClipSampler:
     def __len__(self) -> int:
         return len(self._data)
 
-    def batch(self, number: int, batch_size: int, size: int) -> ClipBatch:
-        """`batch_size` images of `size` pixels, the last `mosaic_share` of them mosaics of four."""
+    def batch(self, number: int, batch_size: int, size: int, share: float = 1.0) -> ClipBatch:
+        """`batch_size` images of `size` pixels, the last ones mosaics of four; `share` of the full strength and mosaics."""
+        strength = self._strength.scaled(share)
         rng = np.random.default_rng([self._seed, number])
         grid = size // STRIDE
-        num_mosaics = round(self._mosaic_share * batch_size)
+        num_mosaics = round(share * self._mosaic_share * batch_size)
         num_single = batch_size - num_mosaics
         images = np.empty((batch_size, size, size, 3), np.uint8)
         regions = np.zeros((batch_size, grid, grid), np.int64)
@@ -130,13 +131,13 @@ class ClipSampler:
             count = 1 if i < num_single else MAX_REGIONS
             members[i, :count] = rng.integers(0, len(self._data), count)
             if count == 1:
-                framed = reframe(self._data.image(members[i, 0]), size, size, self._strength, rng)
-                image, colors_hold = recolor(framed, self._strength, rng)
-                if colors_hold:
+                framed = reframe(self._data.image(members[i, 0]), size, size, strength, rng)
+                image, colors_hold = recolor(framed, strength, rng)
+                if colors_hold or i == 0:
                     captioned.append(i)
             else:
-                image = self._mosaic(members[i], regions[i], size, rng)
-            images[i] = degrade(image, rng)
+                image = self._mosaic(members[i], regions[i], size, strength, rng)
+            images[i] = degrade(image, strength, rng)
         num_regions = np.where(np.arange(batch_size) < num_single, 1, MAX_REGIONS)
         captions, named = zip(*(self._caption(members[i, 0], rng) for i in captioned), strict=True)
         return ClipBatch(
@@ -154,7 +155,12 @@ class ClipSampler:
         )
 
     def _mosaic(
-        self, members: Sequence[int] | NDArray[np.int64], regions: NDArray[np.int64], size: int, rng: np.random.Generator
+        self,
+        members: Sequence[int] | NDArray[np.int64],
+        regions: NDArray[np.int64],
+        size: int,
+        strength: AugmentStrength,
+        rng: np.random.Generator,
     ) -> NDArray[np.uint8]:
         """Four pictures around a split on the token grid; writes who owns which token into `regions` (g, g)."""
         grid = len(regions)
@@ -165,9 +171,9 @@ class ClipSampler:
             columns = slice(0, split_x) if corner % 2 == 0 else slice(split_x, grid)
             regions[rows, columns] = corner
             height, width = (rows.stop - rows.start) * STRIDE, (columns.stop - columns.start) * STRIDE
-            framed = reframe(self._data.image(members[corner]), width, height, self._strength, rng)
+            framed = reframe(self._data.image(members[corner]), width, height, strength, rng)
             target = image[rows.start * STRIDE : rows.stop * STRIDE, columns.start * STRIDE : columns.stop * STRIDE]
-            target[:] = recolor(framed, self._strength, rng)[0]
+            target[:] = recolor(framed, strength, rng)[0]
         return image
 
     def _caption(self, index: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -49,10 +49,10 @@ class OpenClipScorer:
         """Unit embeddings (N, D) of RGB images (H, W, 3), each resized to the model's size. UsageProblem for another shape or type."""
         rows = []
         for start in range(0, len(images), BATCH_SIZE):
-            rows.append(self._clip.encode_image(self._prepare(images[start : start + BATCH_SIZE])))
+            rows.append(self._clip.encode_image(self.prepare(images[start : start + BATCH_SIZE])))
         return self._finish(rows)
 
-    def _prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """(N, 3, H, W), normalised by the model's own mean and standard deviation."""
         height, width = self.loaded.image_size
         batch = np.empty((len(images), height, width, 3), np.float32)

@@ -1,4 +1,4 @@
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -17,16 +17,16 @@ from training.clip_texts import ClassTexts, PlaceTexts, Tokens
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    size, clip_data.SHARD_SIZE = clip_data.SHARD_SIZE, 24
+    size, clip_data.SHARD_SIZE = clip_data.SHARD_SIZE, 8
     render_shard(folder, 0, 5)
     yield ClipData(folder)
     clip_data.SHARD_SIZE = size
 
 
 def test_shards_hold_what_was_painted_and_captioned(data):
-    assert len(data) == 24
+    assert len(data) == 8
     assert data.image(3).shape == (128, 128, 3)
-    assert sum(bool(row["visible"]) for row in data.rows) > 12
+    assert sum(bool(row["visible"]) for row in data.rows) > 3
     assert all(len(row["captions"]) == len(row["named"]) == clip_data.NUM_CAPTIONS for row in data.rows)
     assert any(row["named"][0] for row in data.rows)
 
@@ -44,7 +44,7 @@ def test_mosaics_give_each_quarter_its_own_labels(data):
     assert (batch.regions[:4] == 0).all()
     quarters = batch.regions[4].reshape(12, 12)
     assert sorted(quarters.unique().tolist()) == [0, 1, 2, 3]
-    assert quarters[0, 0] == 0 and quarters[0, -1] == 1 and quarters[-1, 0] == 2 and quarters[-1, -1] == 3
+    assert quarters[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [0, 1, 2, 3]
     assert (batch.caption_images < 4).all()
 
 
@@ -56,7 +56,7 @@ def test_augmentation_keeps_size_and_says_when_colors_changed():
     held = [recolor(reframe(image, 96, 64, AugmentStrength(), rng), AugmentStrength(), rng) for _ in range(40)]
     assert {framed.shape for framed, _ in held} == {(64, 96, 3)}
     assert 0 < sum(not holds for _, holds in held) < 30
-    assert degrade(image, rng).shape == image.shape
+    assert degrade(image, AugmentStrength(), rng).shape == image.shape
     still, holds = recolor(image, AugmentStrength(odd_color_probability=0.0), rng)
     assert holds
     assert still[5, 5, 0] > still[5, 5, 2]
@@ -112,24 +112,26 @@ class _Context:
 def test_a_few_steps_lower_the_loss_and_a_second_call_resumes(data, tmp_path, monkeypatch):
     monkeypatch.setattr("ray.train.get_context", _Context)
     monkeypatch.setattr("training.clip.ClipData", lambda folder: data)
-    settings = {"out": str(tmp_path), "batch_size": 8, "size": 64, "final_size": 64, "warmup_steps": 4, "learning_rate": 5e-4}
-    config = ClipTrainingConfig(**settings, num_samples=8 * 30, seed=3)
+    settings = {"out": str(tmp_path), "batch_size": 8, "size": 64, "final_size": 64, "warmup_steps": 4, "learning_rate": 5e-4, "seed": 3}
+    config = ClipTrainingConfig(**settings, num_samples=8 * 16)
     torch.manual_seed(config.seed)
-    objective, batch = ClipObjective(new_clip(), LossWeights()), ClipSampler(data, 99).batch(0, 16, 64)
+    objective, batch = ClipObjective(new_clip(), LossWeights()), ClipSampler(data, 99).batch(0, 8, 64)
     with torch.no_grad():
         before = float(objective(batch)[0])
-    train_worker({**vars(config), "loss": vars_of(config.loss)})
-    with safe_open(tmp_path / "model.safetensors", "pt") as stored:
-        assert stored.metadata()["samples"] == "240"
-        weights = {name: stored.get_tensor(name) for name in stored.keys()}
+    train_worker(asdict(config))
+    samples, weights = stored(tmp_path / "model.safetensors")
+    assert samples == "128"
     assert weights["visual.head.proj.weight"].dtype == torch.float16
     objective.clip.load_state_dict(weights)
     with torch.no_grad():
         assert float(objective(batch)[0]) < 0.9 * before
-    train_worker({**vars(config), "num_samples": 8 * 50, "loss": vars_of(config.loss)})
-    steps = [json.loads(line)["step"] for line in (tmp_path / "train.jsonl").read_text().splitlines()]
-    assert steps == [25, 50]
+    train_worker(asdict(config) | {"num_samples": 8 * 20})
+    more, trained_on = stored(tmp_path / "model.safetensors")
+    assert more == "160"
+    change = (trained_on["visual.head.proj.weight"].float() - weights["visual.head.proj.weight"].float()).norm()
+    assert 0 < change < weights["visual.head.proj.weight"].float().norm()
 
 
-def vars_of(weights):
-    return {name: getattr(weights, name) for name in weights.__slots__}
+def stored(path):
+    with safe_open(path, "pt") as file:
+        return file.metadata()["samples"], {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict

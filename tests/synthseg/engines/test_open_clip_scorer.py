@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import synthseg.models.clip_loading as clip_loading
 import synthseg.models.hybrid_vit  # noqa: F401  registers the tower
 from synthseg.engines.open_clip_scorer import OpenClipScorer
 from synthseg.errors import UsageProblem
+from synthseg.models import clip_loading
 from synthseg.weights import EMBEDDED_CLIP
 
 
@@ -53,7 +53,7 @@ def test_an_embedding_does_not_depend_on_its_batch(folder):
 def test_preprocessing_is_the_models_own(folder):
     scorer = OpenClipScorer(str(folder))
     flat = np.full((128, 128, 3), 191, np.uint8)
-    prepared = scorer._prepare([flat])
+    prepared = scorer.prepare([flat])
     np.testing.assert_allclose(prepared.numpy(), (191 / 255 - 0.5) / 0.25, atol=1e-5)
 
 
@@ -83,7 +83,9 @@ def test_missing_weights_name_the_file_and_the_way_out(tmp_path, monkeypatch):
         OpenClipScorer("embedded")
 
 
-@pytest.mark.parametrize(("model", "weights"), [("no-such-model", ""), ("ViT-B-16", "no-such-tag"), ("embedded", "file.pt"), ("local-dir:/nowhere", "")])
+@pytest.mark.parametrize(
+    ("model", "weights"), [("no-such-model", ""), ("ViT-B-16", "no-such-tag"), ("embedded", "file.pt"), ("local-dir:/nowhere", "")]
+)
 def test_unknown_models_and_tags_are_usage_problems(model, weights):
     with pytest.raises(UsageProblem) as caught:
         OpenClipScorer(model, weights)

