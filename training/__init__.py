@@ -1,0 +1,1 @@
+"""Ray Train: the classifier, the segmenter and the embedded CLIP."""

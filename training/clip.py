@@ -44,7 +44,7 @@ class ClipTrainingConfig:
     data: str = ""
     """Folder of the rendered images; empty means `data` under `out`."""
     num_images: int = 20_000
-    num_samples: int = 375_000
+    num_samples: int = 350_000
     batch_size: int = 128
     size: int = 96
     final_size: int = 128

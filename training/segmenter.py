@@ -123,7 +123,7 @@ def train_segmenter(
 def check_samples(config: RunConfig, samples: Sequence[TrainingSample]) -> None:
     """UsageProblem where nothing can be trained from `samples`."""
     if not samples:
-        raise UsageProblem("segmenter: no kept images to train on; lower scoring.min_score_quantile or make more images")
+        raise UsageProblem("segmenter: no kept images to train on; lower scoring.min_class_score or make more images")
     if wrong := next((s for s in samples if len(s.label) != len(config.classes)), None):
         raise UsageProblem(f"segmenter: a label has {len(wrong.label)} values for {len(config.classes)} classes; relabel the samples")
     if not any(PRESENT in s.label for s in samples):

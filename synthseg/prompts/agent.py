@@ -144,12 +144,11 @@ class PromptAgent:
         state = self._open(class_info, seed)
         ended: EndedBecause = "max_rounds"
         for number in range(self._config.max_rounds):
-            report = self._round(state, number)
-            state.rounds.append(report)
+            state.rounds.append(self._round(state, number))
             if not any(self._missing(state)):
                 ended = "quota"
                 break
-            if report.accepted < self._config.min_acceptance_rate * report.candidates:
+            if self._is_dry(state.rounds):
                 ended = "acceptance_floor"
                 break
         return ClassPrompts(state.rows, state.rounds, ended, state.delta)
@@ -169,6 +168,19 @@ class PromptAgent:
         target = self._config.prompts_per_class - len(state.memory)
         context = self._config.context_prompts_per_class - len(state.context_memory)
         return max(0, target), max(0, context)
+
+    def _is_dry(self, rounds: Sequence[RoundReport]) -> bool:
+        """Whether the newest rounds, as many as hold one full round's candidates, accepted less than the floor. A last round asks for
+        few and would say little by itself.
+        """
+        full = self._config.requests_per_round * self._config.candidates_per_request
+        candidates = accepted = 0
+        for report in reversed(rounds):
+            candidates += report.candidates
+            accepted += report.accepted
+            if candidates >= full:
+                return accepted < self._config.min_acceptance_rate * candidates
+        return False
 
     def _round(self, state: _ClassState, number: int) -> RoundReport:
         drafts = self._write(state, number)

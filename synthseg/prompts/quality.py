@@ -16,7 +16,7 @@ from synthseg.taxonomy import ClassInfo
 
 _NEGATION = r"\b(?:no|not|without|never|neither)\b(?: \w+){0,2} "
 _COLORS = frozenset({"orange"})
-_AS_A_NOUN = r"(?=\W*$|[,.]| (?:and|on|in|at|with|by|near|from|beside|under)\b)"
+_AS_A_NOUN = r"(?=\W*$|[,.]| (?:and|on|in|at|with|by|near|from|beside|under|isolated|[a-z]+ing)\b)"
 """What follows a fruit, and not the color of something."""
 
 

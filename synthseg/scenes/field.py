@@ -35,19 +35,23 @@ class FieldSample:
 
 
 def field_split(num_images: int, class_ids: Sequence[int], size: int = 128, seed: int = 2012) -> Iterator[FieldSample]:
-    """`num_images` samples of `size` pixels that show 1 to 4 objects of `class_ids` (VOC ids), each class equally often first.
+    """The first `num_images` samples, each class equally often first. UsageProblem as for `field_sample`."""
+    return (field_sample(index, class_ids, size, seed) for index in range(num_images))
 
-    Sample i depends on (seed, i, class_ids, size) alone. UsageProblem for an empty list or an id outside 1..20.
+
+def field_sample(index: int, class_ids: Sequence[int], size: int = 128, seed: int = 2012) -> FieldSample:
+    """Sample `index` of `size` pixels: 1 to 4 objects of `class_ids` (VOC ids). It depends on its arguments alone.
+
+    UsageProblem for an empty list or an id outside 1..20.
     """
     voc = taxonomy("voc")
     if not class_ids or any(not 1 <= c <= voc.num_classes for c in class_ids):
         raise UsageProblem(f"class_ids: {list(class_ids)} must hold at least one id of 1..{voc.num_classes}")
-    names = tuple(voc.by_id(c).name for c in sorted(set(class_ids)))
-    for index in range(num_images):
-        rng = np.random.default_rng((seed, index, size, *sorted(set(class_ids))))
-        main = names[index % len(names)]
-        scene, wish = _scene_with(main, names, index // len(names), size, rng)
-        yield FieldSample(f"field_{index:06d}", scene.image, _with_void(scene), caption(wish, rng))
+    chosen = sorted(set(class_ids))
+    names = tuple(voc.by_id(c).name for c in chosen)
+    rng = np.random.default_rng((seed, index, size, *chosen))
+    scene, wish = _scene_with(names[index % len(names)], names, index // len(names), size, rng)
+    return FieldSample(f"field_{index:06d}", scene.image, _with_void(scene), caption(wish, rng))
 
 
 def _scene_with(main: str, names: tuple[str, ...], turn: int, size: int, rng: np.random.Generator) -> tuple[Scene, SceneWish]:

@@ -56,9 +56,8 @@ def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_digest_tells_content_and_threads(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_tells_the_content(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert LlamaEngine(str(embedded_model_path())).digest == engine.digest
-    assert LlamaEngine(num_threads=2).digest != engine.digest
     monkeypatch.setattr(llama, "_content_digest", lambda path, num_bytes: "other content")
     assert LlamaEngine().digest != engine.digest
 

@@ -91,7 +91,7 @@ def test_rows_fit_the_record(scorer: Any) -> None:
 
 def test_one_sentence_for_ever_ends_at_the_floor_and_is_not_filled_up(scorer: Any) -> None:
     same = json.dumps({"caption": "A brown horse galloping through a snowy meadow at dusk"})
-    agent = PromptAgent(config(context_prompts_per_class=0), VOC, scorer, answer(lambda r: same))
+    agent = PromptAgent(config(context_prompts_per_class=0, bare_share=0), VOC, scorer, answer(lambda r: same))
     result = agent.run_class(HORSE, 1)
     assert len(result.accepted) == 1
     assert result.ended_because == "acceptance_floor"

@@ -81,5 +81,5 @@ def test_any_reply_is_survived(text: str) -> None:
         for caption in parse_captions(reply, 2):
             clean = repair(caption)
             assert form_fault(clean, 20) in {"", *REASONS}
-            assert storable(clean or caption).encode()
+            storable(clean or caption).encode()
         assert all(1 <= mark <= 5 for mark in parse_ratings(reply))

@@ -14,7 +14,7 @@ def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) ->
     files = Files(str(tmp_path))
     files.write("a/b.bin", b"xyz")
     assert files.read("a/b.bin") == b"xyz"
-    assert os.listdir(tmp_path / "a") == ["b.bin"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.bin"]
 
 
 def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path, monkeypatch:
     with pytest.raises(RunFailure, match=r"a\.bin.*No space left.*same command"):
         files.write("a.bin", b"new")
     assert files.read("a.bin") == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
