@@ -26,7 +26,8 @@ def image_parameters(config: RunConfig) -> dict[str, Any]:
 def plan_samples(config: RunConfig, accepted: list[dict[str, Any]], engine_digest: str) -> pa.Table:
     """Samples (sections key and prompt) for `accepted` prompt rows, in their order, `images_per_prompt` each.
 
-    A prompt's own class comes first in its class ids. The candidates of a prompt stand together, so the selection among them never looks beyond a shard.
+    A prompt's own class comes first in its class ids. The candidates of a prompt stand together, so the selection among
+    them never looks beyond a shard.
     """
     fingerprint, parameters = config.generation_fingerprint(), image_parameters(config)
     rows = []
