@@ -21,7 +21,7 @@ _VERSION = 1
 class TemplateEngine:
     """Text engine of the `template` control. It keeps to the class a request names and ignores the words it gives, so prompts
     differ by chance alone; a context request is answered with its own words. Every caption gets full marks: the control has no
-    opinion, and quality is then class similarity alone.
+    opinion, and quality then depends on class similarity alone.
     """
 
     def __init__(self) -> None:
@@ -48,4 +48,6 @@ class TemplateEngine:
         if subject == PLACE:
             return f"a photo of {line}"
         known = self._classes.get(subject, ClassInfo(0, subject, subject))
-        return draw_slots(profile(known), "target", rng).text()
+        # A line that asks for an unusual scene is a bare request: the control leaves the usual context out, too.
+        is_bare = not set(profile(known).unusual_scenes).isdisjoint(line.split(", "))
+        return draw_slots(profile(known), "bare" if is_bare else "target", rng).text()

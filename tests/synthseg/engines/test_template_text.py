@@ -10,6 +10,7 @@ from synthseg.engines.text import TextRequest
 from synthseg.prompts.messages import PLACE, rate_request, write_request
 from synthseg.prompts.profiles import profile
 from synthseg.prompts.template import Slots
+from synthseg.prompts.vocabulary import SCENES
 from synthseg.taxonomy import ClassInfo, taxonomy
 
 CONFIG = PromptsConfig(engine="template", prompts_per_class=4)
@@ -52,3 +53,9 @@ def test_marks_are_full_and_strange_requests_get_nothing() -> None:
     )
     assert json.loads(marks.text) == [5, 5, 5]
     assert strange.text == empty.text == ""
+
+
+def test_a_bare_request_gets_an_unusual_scene() -> None:
+    horse = taxonomy("voc").classes[12]
+    replies = TemplateEngine().generate([write(horse, seed) for seed in range(8)])
+    assert all(any(SCENES[scene] in r.text for scene in profile(horse).unusual_scenes) for r in replies)
