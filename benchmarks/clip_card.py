@@ -140,6 +140,7 @@ pipeline runs without a download. It knows painted scenes and nothing else; use 
 The field split was used for the numbers below only. Pairwise sigmoid losses (training/clip_objective.py): class texts against
 pooled patches and against the best patches, by quarter in mosaics of four; negations; places; captions. {samples:,} samples seen in
 {seconds:,} s by two single-thread workers in bfloat16 on two CPU cores shared with other work. Repeat: `make embedded-clip`.
+{facts.get("note", "")}
 
 ## Measured on the field split
 
