@@ -26,7 +26,7 @@ from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.models.segmenter import Segmenter
 from synthseg.scenes.composition import compose
 from synthseg.scenes.grammar import read_prompt
-from synthseg.scenes.painter import painting_rng
+from synthseg.scenes.seeding import painting_rng
 from synthseg.scenes.worlds import TRAINING
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema

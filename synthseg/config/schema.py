@@ -36,9 +36,9 @@ class PromptsConfig(Section):
     diversity_threshold: float = Field(default=0.92, gt=0, le=1)
     """Delta: accepted only while the cosine to the nearest accepted prompt is below it."""
     diversity_pass_rate: float = Field(default=0.0, ge=0, lt=1)
-    """Above 0, delta is measured per class instead: the cosine at which this share of fresh draws of T(c) passes."""
+    """Above 0, delta is measured per class instead: the cosine at which this share of fresh draws of T(c) passes until the quota is met."""
     calibration_draws: int = Field(default=64, ge=2)
-    """Draws of T(c) on which delta and the usual class similarity are measured."""
+    """Draws of T(c), at least, on which the usual class similarity and delta are measured."""
     bare_share: float = Field(default=0.2, ge=0, le=1)
     """Share of the target requests that ask for the class without its usual context; they count towards the quota."""
     rating_weight: float = Field(default=0.5, ge=0, le=1)

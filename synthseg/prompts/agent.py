@@ -154,11 +154,13 @@ class PromptAgent:
         return ClassPrompts(state.rows, state.rounds, ended, state.delta)
 
     def _open(self, info: ClassInfo, seed: int) -> _ClassState:
-        rng = np.random.default_rng(derive_seed(seed, "calibration", info.name))
-        draws = [draw_slots(profile(info), "target", rng).text() for _ in range(self._config.calibration_draws)]
-        embedded = self._scorer.embed_texts(draws)
         pass_rate = self._config.diversity_pass_rate
-        delta = calibrate_diversity(embedded, pass_rate) if pass_rate else self._config.diversity_threshold
+        # Delta is measured on as many draws as would fill the quota at that rate: a fuller memory refuses more.
+        num_fresh = math.ceil(self._config.prompts_per_class / pass_rate) if pass_rate else 0
+        rng = np.random.default_rng(derive_seed(seed, "calibration", info.name))
+        draws = [draw_slots(profile(info), "target", rng).text() for _ in range(max(num_fresh, self._config.calibration_draws))]
+        embedded = self._scorer.embed_texts(draws)
+        delta = calibrate_diversity(embedded[:num_fresh], pass_rate) if pass_rate else self._config.diversity_threshold
         space = ClassSpace.build(self._taxonomy.classes, info, self._prototypes, embedded)
         dim = embedded.shape[1]
         return _ClassState(info, seed, space, delta, PromptMemory(dim), PromptMemory(dim))
@@ -197,7 +199,7 @@ class PromptAgent:
     # Writing
 
     def _plan(self, state: _ClassState, number: int) -> list[tuple[Kind, Slots]]:
-        """The fillings of T(c) this round asks for: plain draws first, later what the memory has least of; targets, then contexts."""
+        """The fillings of T(c) this round asks for: what the memory, empty at first, has least of; targets, then contexts."""
         missing_target, missing_context = self._missing(state)
         most = self._config.requests_per_round * self._config.candidates_per_request
         num_target = min(most, math.ceil(missing_target / state.pass_rate))
@@ -210,7 +212,7 @@ class PromptAgent:
         planned: list[tuple[Kind, Slots]] = []
         for slot, kind in enumerate(kinds):
             rng = np.random.default_rng(derive_seed(state.seed, state.info.name, number, slot, "slots"))
-            planned.append((kind, coverage.propose(kind, rng) if number else draw_slots(class_profile, kind, rng)))
+            planned.append((kind, coverage.propose(kind, rng)))
         return planned
 
     def _write(self, state: _ClassState, number: int) -> list[_Candidate]:

@@ -15,6 +15,7 @@ from synthseg.engines.text import TextRequest
 from synthseg.prompts.profiles import ClassProfile
 from synthseg.prompts.replies import MIN_WORDS, RATING_KEYS, TOP_RATING
 from synthseg.prompts.template import Slots
+from synthseg.prompts.vocabulary import scene_signs
 
 PLACE = "place"
 """Subject of a context prompt, which must not name the class: a small model writes what it reads."""
@@ -138,9 +139,15 @@ def _caption_schema(config: PromptsConfig, profile: ClassProfile, subject: str, 
 
 
 def _caption_pattern(max_words: int, profile: ClassProfile, subject: str, slots: Slots) -> str:
-    rest = f"( [a-z-]{{1,14}}){{{MIN_WORDS},{max(MIN_WORDS, max_words - 4)}}}\\.$"
+    """Count, class within three words, the scene within ten more where one is asked for, then an end of bounded length."""
+    word = " [a-z-]{1,14}"
+    most = max(MIN_WORDS, max_words - 4)
     if subject == PLACE:
-        return f"^{slots.subject.capitalize()}{rest}"
+        return f"^{slots.subject.capitalize()}({word}){{{MIN_WORDS},{most}}}\\.$"
     nouns = "|".join(dict.fromkeys(noun[0 if slots.count == "one" else 1] for noun in profile.nouns))
     start = {"one": "(A|An)", "two": "Two", "three": "Three"}.get(slots.count, "(Several|Some|A group of)")
-    return f"^{start} ([a-z-]{{1,14}} ){{0,2}}({nouns}){rest}"
+    if slots.scene:
+        place = f"({word}){{2,{max(2, most // 2)}}} ({scene_signs(slots.scene)})({word}){{0,{most // 2}}}"
+    else:
+        place = f"({word}){{{MIN_WORDS},{most}}}"
+    return f"^{start}({word}){{0,2}} ({nouns}){place}\\.$"

@@ -110,3 +110,8 @@ def _pattern(word: str) -> re.Pattern[str]:
 def says(text: str, word: str) -> bool:
     """Whether `text` (lower case) speaks of the vocabulary word, by itself or by a common synonym."""
     return _pattern(word).search(text) is not None
+
+
+def scene_signs(scene: str) -> str:
+    """Regular expression of the plain words that say `scene`, for a schema that holds a caption to its place."""
+    return "|".join(re.findall(r"[a-z]+(?:[ -][a-z]+)*", _SIGNS[scene].replace("s?", "")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from synthseg.errors import UsageProblem
 from synthseg.scenes.composition import compose
 from synthseg.scenes.grammar import SceneWish, read_prompt
+from synthseg.scenes.seeding import painting_rng
 from synthseg.scenes.worlds import TRAINING, World
 
 MIN_SIDE, MAX_SIDE = 32, 1024
@@ -39,12 +39,6 @@ def paint(prompt: str, seed: int, *, width: int = 128, height: int = 128, negati
 def paint_wish(wish: SceneWish, seed: int, *, width: int = 128, height: int = 128, world: World = TRAINING) -> Painting:
     """Paint a wish that needs no reading. The same arguments give the same bytes."""
     return _paint(wish, painting_rng(repr(wish), "", seed, width, height), width, height, world)
-
-
-def painting_rng(text: str, negative: str, seed: int, width: int, height: int) -> np.random.Generator:
-    """The one generator behind a painting, by content."""
-    key = "\x1f".join((text, negative, str(seed), str(width), str(height)))
-    return np.random.default_rng(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "little"))
 
 
 def _paint(wish: SceneWish, rng: np.random.Generator, width: int, height: int, world: World) -> Painting:
