@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from synthseg.datasets.base import open_dataset, to_class_order
-from synthseg.evaluation.average_precision import mean_average_precision
-from synthseg.evaluation.confusion import ConfusionMatrix
 
 from pipelines.stacks import register
+from pipelines.streaming import StageWorker
 from synthseg.config.schema import RunConfig
+from synthseg.datasets.base import open_dataset, to_class_order
 from synthseg.engines.painter import encode_png
+from synthseg.evaluation.average_precision import mean_average_precision
+from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.progress import Progress
 from synthseg.store.run_folder import RunFolder
 
@@ -30,7 +31,7 @@ ASSETS = "report_assets"
 SEGMENTER = "decoder.safetensors"
 """Name of the trained decoder below OUT/segmenter."""
 
-Stream = Callable[[type, dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
+Stream = Callable[[Callable[..., StageWorker], dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
 
 
 class EvaluationWorker:
@@ -53,8 +54,8 @@ class EvaluationWorker:
         self._control = TrainingFree(parts, config.segmenter)
         self._classifiers = [load_classifier(Path(path), config) for path in classifiers]
 
-    def __call__(self, chunk: pa.Table) -> pa.Table:
-        """One row of JSON: confusion matrices, classifier probabilities and present classes of the chunk."""
+    def __call__(self, chunk: pa.Table) -> dict[str, Any]:
+        """Confusion matrices, classifier probabilities and present classes of the chunk, and what the report shows."""
         samples = [self._dataset[i] for i in chunk.column("index").to_pylist()]
         images = [sample.image for sample in samples]
         truths = [to_class_order(sample.mask, self._config) for sample in samples]
@@ -72,8 +73,7 @@ class EvaluationWorker:
         for n, index in enumerate(chunk.column("index").to_pylist()):
             if index < NUM_SHOWN:
                 shown.append(self._keep(samples[n].name, images[n], truths[n], predictions["segmenter"][n], predictions["control"][n]))
-        result = {"matrices": matrices, "probabilities": probabilities.tolist(), "present": present, "shown": shown, "count": len(samples)}
-        return pa.table({"result": [json.dumps(result)]})
+        return {"matrices": matrices, "probabilities": probabilities.tolist(), "present": present, "shown": shown, "count": len(samples)}
 
     def _keep(
         self, name: str, image: NDArray[np.uint8], truth: NDArray[np.uint8], prediction: NDArray[np.uint8], control: NDArray[np.uint8]
@@ -99,8 +99,7 @@ def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: 
     probabilities: list[list[float]] = []
     present: list[list[bool]] = []
     shown: list[dict[str, str]] = []
-    for row in stream(EvaluationWorker, arguments, chunks):
-        result = json.loads(row["result"])
+    for result in stream(EvaluationWorker, arguments, chunks):
         for name, matrix in matrices.items():
             matrix.merge(np.asarray(result["matrices"][name], np.int64))
         probabilities += result["probabilities"]

@@ -4,7 +4,6 @@ selects, labels and publishes the shard. One worker holds one shard, so a killed
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -49,8 +48,8 @@ class ImageWorker:
         self._replicas = image_handle(config)
         self._engine_digest = str(self._replicas.digest.remote().result())
 
-    def __call__(self, shard: pa.Table) -> pa.Table:
-        """One row (shard, stats) for the shard, after it is published. A shard that is already published is left alone."""
+    def __call__(self, shard: pa.Table) -> dict[str, Any]:
+        """Shard name and stats, after it is published. A shard that is already published is left alone."""
         name = shard.column("shard")[0].as_py()
         marker = self._folder.shards.marker("images", name)
         if marker is None:
@@ -64,7 +63,7 @@ class ImageWorker:
             }
             table = samples(rows, "key", "prompt", "image", "score", "labels", "outcome")
             marker = self._folder.shards.publish("images", name, table, stats)
-        return pa.table({"shard": [name], "num_rows": [marker.num_rows], "stats": [json.dumps(marker.stats)]})
+        return {"shard": name, "stats": marker.stats}
 
     def _make(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         parameters = self._config.images.parameters

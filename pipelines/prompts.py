@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -43,8 +42,8 @@ class PromptWorker:
         template = TemplateEngine()
         self._control = self._build(template.generate, template.digest)
 
-    def __call__(self, shard: pa.Table) -> pa.Table:
-        """One row (class_id, stats) for the one class in `shard`."""
+    def __call__(self, shard: pa.Table) -> dict[str, Any]:
+        """Runs the one class in `shard`; its stats."""
         class_id = shard.column("class_id")[0].as_py()
         info = taxonomy(self._config.taxonomy).by_id(class_id)
         started = time.monotonic()
@@ -59,7 +58,7 @@ class PromptWorker:
         }
         table = pa.Table.from_pylist(found.candidates, schema=PROMPT_CANDIDATE)
         self._folder.shards.publish("prompts", shard_name(info), table, stats)
-        return pa.table({"class_id": [class_id], "stats": [json.dumps(stats)]})
+        return stats
 
     def _build(self, generate: Generate, digest: str) -> PromptAgent:
         config = self._config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ class RelabelWorker:
         self._folder = RunFolder(out)
         self._models = [load_classifier(Path(path), config) for path in checkpoints]
 
-    def __call__(self, shard: pa.Table) -> pa.Table:
-        """One row (shard, stats) for the shard named in `shard`."""
+    def __call__(self, shard: pa.Table) -> dict[str, Any]:
+        """Relabels the shard named in `shard`; its name and stats."""
         name = shard.column("shard")[0].as_py()
         made = self._folder.shards.read("images", name, stage_schema("images")).to_pylist()
         rows = [row for row in made if row["outcome"]["status"] == "ok"]
@@ -43,7 +42,7 @@ class RelabelWorker:
             "reasons": dict(Counter(row["outcome"]["reason"] for row in relabelled if row["outcome"]["reason"])),
         }
         self._folder.shards.publish("labels", name, samples(relabelled, "key", "labels", "outcome"), stats)
-        return pa.table({"shard": [name], "num_rows": [len(relabelled)], "stats": [json.dumps(stats)]})
+        return {"shard": name, "stats": stats}
 
     def _relabel(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         classes = self._config.class_infos()

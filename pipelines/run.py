@@ -5,10 +5,9 @@ Every stage asks the store what is published and does the rest, so the same comm
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipelines.label_metrics import label_metrics
 from pipelines.preflight import preflight
 from pipelines.session import ray_session
 from pipelines.stacks import clear, stacks_folder
-from pipelines.streaming import run_stage
+from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
@@ -63,7 +62,7 @@ class _Run:
         self.folder.event("stage_finished", stage=name, seconds=round(seconds, 2))
         self.progress.finish_stage(name, seconds, "")
 
-    def stream(self, worker: type, arguments: dict[str, Any], shards: list[Any]) -> Iterator[dict[str, Any]]:
+    def stream(self, worker: Callable[..., StageWorker], arguments: dict[str, Any], shards: list[Any]) -> Iterator[dict[str, Any]]:
         """`run_stage` with this run's settings."""
         execution = self.config.execution
         return run_stage(
@@ -81,11 +80,11 @@ class _Run:
         """Ask the agent for the prompts of every class that has none yet."""
         pending = prompts.pending_classes(self.config, self.folder)
         if pending:
-            with self.stage("prompts", len(self.config.classes) * self.config.prompts.prompts_per_class):
+            section = self.config.prompts
+            with self.stage("prompts", len(pending) * (section.prompts_per_class + section.context_prompts_per_class)):
                 deploy_engines(self.config, text=True, image=False)
                 for row in self.stream(prompts.PromptWorker, {"out": self.folder.out}, pending):
-                    stats = json.loads(row["stats"])["agent"]
-                    self.progress.advance("prompts", ok=stats["accepted"], dropped=stats["candidates"] - stats["accepted"])
+                    self.progress.advance("prompts", ok=row["agent"]["accepted"])
                 release(text_app(self.config))
         self.folder.update_metrics(prompts.prompt_metrics(self.config, self.folder))
 
@@ -108,7 +107,7 @@ class _Run:
             self.progress.advance("images", ok=done)
             for row in self.stream(images.ImageWorker, {"out": self.folder.out}, pending):
                 self.folder.event("shard_published", stage="images", shard=row["shard"])
-                self.progress.advance("images", **json.loads(row["stats"])["outcomes"])
+                self.progress.advance("images", **row["stats"]["outcomes"])
             release(image_app(self.config))
 
     def relabel(self) -> None:
@@ -127,7 +126,7 @@ class _Run:
             with self.stage("relabel", kept.num_rows):
                 for row in self.stream(relabel.RelabelWorker, {"out": self.folder.out, "checkpoints": checkpoints}, pending):
                     self.folder.event("shard_published", stage="labels", shard=row["shard"])
-                    self.progress.advance("relabel", **json.loads(row["stats"])["outcomes"])
+                    self.progress.advance("relabel", **row["stats"]["outcomes"])
         self.folder.update_metrics({"labels": label_metrics(config, self.folder)})
 
     def segmenter(self) -> None:

@@ -1,10 +1,15 @@
-"""Runs one Ray Data stage over shards and hands its summaries out as they come; a stage that stalls ends the run."""
+"""Runs one Ray Data stage over shards and hands its summaries out as they come; a stage that stalls ends the run.
+
+A worker's errors travel as data: what Ray Data wraps around an exception loses the exception itself on the way.
+"""
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +18,47 @@ import ray
 
 from pipelines.session import STAGE_WORKER_CPUS
 from pipelines.stacks import collect
-from synthseg.errors import RunFailure, SynthSegError
+from synthseg.errors import CorruptData, RunFailure, SynthSegError, UsageProblem
 from synthseg.store.run_folder import RunFolder
 
 _END = object()
 
+StageWorker = Callable[[pa.Table], dict[str, Any]]
+"""Built once a process from keyword arguments; turns a whole shard into a summary that JSON can hold."""
+
+
+class _Guarded:
+    """A stage worker as Ray Data calls it: its summary, or what it raised, as one row of JSON."""
+
+    def __init__(self, worker: Callable[..., StageWorker], arguments: Mapping[str, Any]) -> None:
+        self._worker: StageWorker | None = None
+        try:
+            self._worker = worker(**arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the driver reports it
+            self._error = _describe(error)
+
+    def __call__(self, shard: pa.Table) -> pa.Table:
+        if self._worker is None:
+            answer = self._error
+        else:
+            try:
+                answer = {"summary": self._worker(shard)}
+            except Exception as error:  # noqa: BLE001 - whatever it is, the driver reports it
+                answer = _describe(error)
+        return pa.table({"answer": [json.dumps(answer)]})
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if isinstance(error, SynthSegError):
+        return {"error": str(error), "kind": type(error).__name__}
+    return {"error": f"{type(error).__name__}: {error}", "kind": "", "traceback": traceback.format_exc()}
+
+
+_KINDS: dict[str, type[SynthSegError]] = {kind.__name__: kind for kind in (UsageProblem, RunFailure, CorruptData)}
+
 
 def run_stage(
-    worker: type,
+    worker: Callable[..., StageWorker],
     arguments: Mapping[str, Any],
     shards: Sequence[pa.Table],
     *,
@@ -30,17 +68,16 @@ def run_stage(
     folder: RunFolder,
     stacks: Path,
 ) -> Iterator[dict[str, Any]]:
-    """Summaries (one mapping a finished shard, in order of finishing) of `worker` over `shards`.
+    """Summaries of `worker` over `shards`, in order of finishing. A shard is one block: never split, never merged.
 
-    `worker` is a class for `map_batches`: built once a process with `arguments`, called with a whole shard (one block,
-    never split or merged) and returning a table with one row. RunFailure when no shard finishes for
-    `stall_timeout_s`; the stacks of this machine's workers are then in OUT/stacks.txt.
+    What a worker raises is raised here in its own words. RunFailure also when no shard finishes for `stall_timeout_s`;
+    the stacks of this machine's workers are then in OUT/stacks.txt.
     """
     if not shards:
         return
     dataset = ray.data.from_arrow(list(shards)).map_batches(
-        worker,
-        fn_constructor_kwargs=dict(arguments),
+        _Guarded,
+        fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments)},
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=min(num_workers, len(shards)), max_tasks_in_flight_per_actor=2),
@@ -62,27 +99,21 @@ def run_stage(
         if item is _END:
             return
         if isinstance(item, BaseException):
-            raise _root_cause(item)
-        yield item
+            raise RunFailure(f"ray: {str(item).strip().splitlines()[-1]}; the same command resumes") from item
+        if "error" in item:
+            if item["kind"]:
+                raise _KINDS[item["kind"]](item["error"])
+            folder.event("worker_error", error=item["error"], traceback=item["traceback"])
+            raise RunFailure(f"{item['error']} (the traceback is in {folder.files.path('events.jsonl')})")
+        yield item["summary"]
 
 
 def _consume(dataset: ray.data.Dataset, finished: queue.Queue[Any]) -> None:
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for row in batch.to_pylist():
-                finished.put(row)
+            for answer in batch.column("answer").to_pylist():
+                finished.put(json.loads(answer))
     except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
         finished.put(error)
         return
     finished.put(_END)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """The project's own error inside whatever Ray wrapped around it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, SynthSegError):
-            return seen
-        inner = getattr(seen, "cause", None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
-    return error

@@ -8,6 +8,7 @@ from synthseg.config.schema import PromptsConfig
 from synthseg.prompts.messages import PLACE, rate_request, read_request, write_request
 from synthseg.prompts.profiles import profile
 from synthseg.prompts.template import Slots
+from synthseg.prompts.vocabulary import SCENES
 from synthseg.taxonomy import taxonomy
 
 CONFIG = PromptsConfig(engine="llama", prompts_per_class=4, max_words=20)
@@ -35,8 +36,17 @@ def test_schema_holds_a_caption_to_count_class_and_length() -> None:
     assert request.json_schema is not None
     pattern = re.compile(request.json_schema["properties"]["caption"]["pattern"])
     assert pattern.match("Two black cats running in the deep snow.")
+    assert not pattern.match("Two black cats running in the deep night.")
     assert not pattern.match("A black cat running in the deep snow.")
     assert not pattern.match("Two black cats" + " run" * 30 + ".")
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_scene_can_be_said_under_its_schema(scene: str) -> None:
+    request = write_request(CONFIG, "cat", profile(CAT), [Slots("cat", scene=scene)], 1)
+    assert request.json_schema is not None
+    caption = f"A small cat sitting {SCENES[scene]} far below the old tower."
+    assert re.match(request.json_schema["properties"]["caption"]["pattern"], caption)
 
 
 def test_the_worked_example_never_shows_the_class_itself() -> None:

@@ -1,0 +1,105 @@
+"""One stage on a real Ray cluster: blocks stay whole, failures keep their words, dead workers are replaced, a hang ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipelines.session import ray_session
+from pipelines.stacks import register
+from pipelines.streaming import run_stage
+from synthseg.config import load_config
+from synthseg.errors import RunFailure
+from synthseg.store.run_folder import RunFolder
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Worker:
+    """Does what the first row of its shard says."""
+
+    def __init__(self, marks: str, stacks: Path) -> None:
+        register(stacks)
+        self._marks = Path(marks)
+
+    def __call__(self, shard: pa.Table) -> dict[str, Any]:
+        what, name = shard.column("what")[0].as_py(), shard.column("name")[0].as_py()
+        if what == "fail":
+            raise RunFailure("disk: it is full; free some space")
+        if what == "hang":
+            hang_here()
+        if what == "die once" and not (self._marks / name).exists():
+            (self._marks / name).touch()
+            os._exit(1)
+        if what == "bug":
+            raise KeyError("no such thing")
+        return {"name": name, "num_rows": shard.num_rows}
+
+
+def hang_here() -> None:
+    time.sleep(600)
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[None]:
+    with ray_session(load_config("embedded"), verbose=False):
+        yield
+
+
+def shards(*what: str, rows: int = 5) -> list[pa.Table]:
+    return [pa.table({"what": [w] * rows, "name": [f"shard-{i}"] * rows}) for i, w in enumerate(what)]
+
+
+def run(tables: list[pa.Table], tmp_path: Path, stall_timeout_s: float = 120) -> list[dict[str, Any]]:
+    stacks = tmp_path / "stacks"
+    arguments = {"marks": str(tmp_path), "stacks": stacks}
+    found = run_stage(
+        Worker,
+        arguments,
+        tables,
+        num_workers=2,
+        num_gpus=0,
+        stall_timeout_s=stall_timeout_s,
+        folder=RunFolder(str(tmp_path)),
+        stacks=stacks,
+    )
+    return list(found)
+
+
+def test_every_shard_comes_back_once_and_whole(session: None, tmp_path: Path) -> None:
+    found = run(shards(*["fine"] * 7), tmp_path)
+    assert sorted(row["name"] for row in found) == [f"shard-{i}" for i in range(7)]
+    assert {row["num_rows"] for row in found} == {5}
+
+
+def test_no_shards_is_no_work(session: None, tmp_path: Path) -> None:
+    assert run([], tmp_path) == []
+
+
+def test_a_failure_arrives_in_its_own_words(session: None, tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match=r"^disk: it is full; free some space$"):
+        run(shards("fine", "fail"), tmp_path)
+
+
+def test_a_bug_is_named_and_its_traceback_kept(session: None, tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match=r"KeyError: 'no such thing' \(the traceback is in "):
+        run(shards("bug"), tmp_path)
+    assert "test_streaming.py" in (tmp_path / "events.jsonl").read_text()
+
+
+def test_a_dead_worker_is_replaced_and_loses_no_shard(session: None, tmp_path: Path) -> None:
+    found = run(shards("fine", "die once", "fine"), tmp_path)
+    assert sorted(row["name"] for row in found) == ["shard-0", "shard-1", "shard-2"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_hang_ends_with_the_stacks_of_the_worker(session: None, tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match="stalled: no shard finished for 8 s"):
+        run(shards("hang"), tmp_path, stall_timeout_s=8)
+    assert "hang_here" in (tmp_path / "stacks.txt").read_text()

@@ -1,0 +1,101 @@
+"""The client against a handle that misbehaves; no Ray cluster is needed for its logic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from serving.client import MAX_ATTEMPTS, generate_texts, stream_images
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.text import TextReply, TextRequest
+
+
+class Response:
+    def __init__(self, outcome: Any) -> None:
+        self._outcome = outcome
+
+    def result(self) -> Any:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+
+class Handle:
+    """Answers `generate.remote`, remembers what was open at once, and fails as told."""
+
+    def __init__(self, fail: int = 0, flaky: int = 0) -> None:
+        self.calls: list[list[Any]] = []
+        self._fail, self._flaky = fail, flaky
+
+    @property
+    def generate(self) -> Handle:
+        return self
+
+    def remote(self, requests: Sequence[Any]) -> Response:
+        self.calls.append(list(requests))
+        if self._fail > 0:
+            self._fail -= 1
+            return Response(RayActorError())
+        if isinstance(requests[0], TextRequest):
+            return Response([TextReply(f"text {r.seed}", "stop", 1, 1) for r in requests])
+        results: list[Any] = [GeneratedImage(str(r.seed).encode(), r.width, r.height) for r in requests]
+        if self._flaky > 0:
+            self._flaky -= 1
+            results[0] = GenerationFailure("out of memory", retryable=True)
+        if requests[0].prompt == "bad":
+            results[0] = GenerationFailure("names no class", retryable=False)
+        return Response(results)
+
+
+def image_requests(count: int) -> list[ImageRequest]:
+    return [ImageRequest("a cat", seed, 8, 8) for seed in range(count)]
+
+
+def collect(handle: Handle, requests: list[ImageRequest], batch_size: int = 4, max_in_flight: int = 8) -> list[Any]:
+    return [result for _, batch in stream_images(handle, requests, batch_size, max_in_flight) for result in batch]  # type: ignore[arg-type]
+
+
+def test_texts_come_in_order_after_a_replica_died() -> None:
+    requests = [TextRequest(({"role": "user", "content": "x"},), seed) for seed in range(3)]
+    replies = generate_texts(Handle(fail=2), requests)  # type: ignore[arg-type]
+    assert [reply.text for reply in replies] == ["text 0", "text 1", "text 2"]
+
+
+def test_images_come_in_order_and_in_batches() -> None:
+    handle = Handle()
+    assert [r.encoded for r in collect(handle, image_requests(10))] == [str(i).encode() for i in range(10)]
+    assert [len(call) for call in handle.calls] == [4, 4, 2]
+
+
+def test_no_more_than_the_window_is_open_before_the_first_result() -> None:
+    handle = Handle()
+    stream = stream_images(handle, image_requests(40), 4, 8)  # type: ignore[arg-type]
+    next(stream)
+    assert len(handle.calls) == 2
+
+
+def test_a_window_below_one_batch_still_moves() -> None:
+    assert len(collect(Handle(), image_requests(6), batch_size=4, max_in_flight=1)) == 6
+
+
+def test_a_retryable_failure_is_tried_again_alone() -> None:
+    handle = Handle(flaky=1)
+    assert all(isinstance(result, GeneratedImage) for result in collect(handle, image_requests(4)))
+    assert [len(call) for call in handle.calls] == [4, 1]
+
+
+def test_a_lasting_failure_is_not_tried_again() -> None:
+    handle = Handle()
+    results = collect(handle, [ImageRequest("bad", 0, 8, 8)])
+    assert results == [GenerationFailure("names no class", retryable=False)]
+    assert len(handle.calls) == 1
+
+
+def test_a_replica_that_never_comes_back_is_an_error() -> None:
+    handle = Handle(fail=100)
+    with pytest.raises(RayActorError):
+        collect(handle, image_requests(1))
+    assert len(handle.calls) == MAX_ATTEMPTS
