@@ -21,7 +21,7 @@ from synthseg.prompts.memory import PromptMemory
 from synthseg.prompts.messages import PLACE, rate_request, rewritable, write_request
 from synthseg.prompts.profiles import profile
 from synthseg.prompts.quality import ClassSpace, Mentions, class_prototypes, place_fault, rating_share
-from synthseg.prompts.replies import form_fault, parse_captions, parse_ratings, repair, storable
+from synthseg.prompts.replies import form_fault, parse_captions, parse_ratings, repair, shorten, storable
 from synthseg.prompts.template import Kind, Slots, draw_slots
 from synthseg.taxonomy import ClassInfo, Taxonomy
 
@@ -273,7 +273,7 @@ class PromptAgent:
         self._judge(state, number, [draft.rewrite for draft in refused if draft.rewrite], lacking)
 
     def _candidate(self, slot: int, kind: Kind, slots: Slots, seed: int, raw: str, parent_id: str) -> _Candidate:
-        text = repair(raw)
+        text = shorten(repair(raw), self._config.max_words)
         reason = form_fault(text, self._config.max_words)
         return _Candidate(slot, kind, slots, seed, storable(text or raw), parent_id, reason)
 

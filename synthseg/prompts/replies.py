@@ -26,6 +26,9 @@ _FUNCTION_WORDS = frozenset(
     )
 )
 _DANGLING = _FUNCTION_WORDS | frozenset(re.findall(r"\w+", "or its his her their while that which"))
+_PHRASE_STARTS = frozenset(
+    re.findall(r"\w+", "in on at with and to from by for as near under over beside behind through across while that")
+)
 _FOREIGN_WORDS = frozenset(
     re.findall(r"\w+", "el la los las del de un una que les le des et und der die das ein il di y en por para con sur dans")
 )
@@ -65,6 +68,15 @@ def repair(caption: str) -> str:
     while words and words[-1].lower().strip(",") in _DANGLING:
         words.pop()
     return " ".join(words).rstrip(" ,;:-")
+
+
+def shorten(caption: str, max_words: int) -> str:
+    """`caption` cut before the last phrase that passes `max_words`, or as it was where no phrase begins early enough."""
+    words = caption.split()
+    if len(words) <= max_words:
+        return caption
+    starts = [i for i in range(MIN_WORDS, max_words + 1) if words[i].lower() in _PHRASE_STARTS]
+    return repair(" ".join(words[: starts[-1]])) if starts else caption
 
 
 def form_fault(caption: str, max_words: int) -> str:

@@ -64,7 +64,7 @@ _SIGNS: Mapping[str, str] = {
     "farm": r"farms?|barn|farmyard",
     "sea": r"sea|ocean|waves",
     "lake": r"lakes?|river|pond",
-    "sky": r"sk(?:y|ies)",
+    "sky": "sky|skies",
     "snow": r"snow|snowy|snow-covered",
     "beach": r"beach|sand|sandy|shore",
     "forest": r"forests?|woods|trees",
@@ -113,5 +113,5 @@ def says(text: str, word: str) -> bool:
 
 
 def scene_signs(scene: str) -> str:
-    """Regular expression of the plain words that say `scene`, for a schema that holds a caption to its place."""
-    return "|".join(re.findall(r"[a-z]+(?:[ -][a-z]+)*", _SIGNS[scene].replace("s?", "")))
+    """The words that say `scene`, singular, as a plain alternation for the grammar of a reply."""
+    return _SIGNS[scene].replace("s?", "")

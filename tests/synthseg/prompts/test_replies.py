@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg.prompts.replies import REASONS, form_fault, parse_captions, parse_ratings, repair, storable
+from synthseg.prompts.replies import REASONS, form_fault, parse_captions, parse_ratings, repair, shorten, storable
 
 GOOD = "A brown horse galloping through a snowy meadow at dusk"
 
@@ -23,6 +23,13 @@ GOOD = "A brown horse galloping through a snowy meadow at dusk"
 )
 def test_repair(raw: str, clean: str) -> None:
     assert repair(raw) == clean
+
+
+def test_a_long_caption_is_cut_at_a_phrase() -> None:
+    assert shorten(GOOD, 10) == GOOD
+    assert shorten(GOOD, 9) == "A brown horse galloping through a snowy meadow"
+    assert shorten(GOOD + " over there with frontofaelonet", 12) == GOOD + " over there"
+    assert shorten("word " * 40, 12) == "word " * 40
 
 
 @pytest.mark.parametrize(
