@@ -137,7 +137,7 @@ pipeline runs without a download. It knows painted scenes and nothing else; use 
 ## Data and recipe
 
 {int(facts["images"]):,} scenes of the training world, painted by `synthseg.scenes` with image-level labels and captions; no masks.
-The field split was used for the numbers below only. Pairwise sigmoid losses (training/clip_objective.py): class texts against
+No field image was trained on. Pairwise sigmoid losses (training/clip_objective.py): class texts against
 pooled patches and against the best patches, by quarter in mosaics of four; negations; places; captions. {samples:,} samples seen in
 {seconds:,} s by two single-thread workers in bfloat16 on two CPU cores shared with other work. Repeat: `make embedded-clip`.
 {facts.get("note", "")}

@@ -20,7 +20,7 @@ from typing import Any, cast
 import ray
 import torch
 import torch.distributed as dist
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -78,6 +78,9 @@ def train_clip(config: ClipTrainingConfig) -> Path:
     """Render what is missing, train or resume, and return the weights' path (float16 safetensors, average over time)."""
     out = Path(config.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
+    # Ray Train asks a State API whether its controller lives. This cluster has none; left alone, Ray finds that of another cluster on
+    # the machine, which does not know the controller, and removes the workers. An address without a server keeps it to itself.
+    os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     ray.init(address="local", num_cpus=config.workers + 1, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
     try:
         render_images(config.data_folder.resolve(), config.num_images, config.seed, config.workers)
@@ -87,7 +90,8 @@ def train_clip(config: ClipTrainingConfig) -> Path:
             train_loop_config=settings,
             torch_config=TorchConfig(backend="gloo"),
             scaling_config=ScalingConfig(num_workers=config.workers, resources_per_worker={"CPU": 1}),
-            run_config=RunConfig(name="clip", storage_path=str(out / "ray")),
+            # Lost workers start again from the last state.
+            run_config=RunConfig(name="clip", storage_path=str(out / "ray"), failure_config=FailureConfig(max_failures=3)),
         )
         trainer.fit()
     finally:
