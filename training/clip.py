@@ -43,7 +43,7 @@ class ClipTrainingConfig:
     out: str
     data: str = ""
     """Folder of the rendered images; empty means `data` under `out`."""
-    num_images: int = 20_000
+    num_images: int = 22_000
     num_samples: int = 350_000
     batch_size: int = 128
     size: int = 96
