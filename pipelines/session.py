@@ -39,6 +39,10 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
     address = config.execution.address
     joined = ray.is_initialized()
     if not joined:
+        if not address:
+            # Ray Train asks a State API whether its controller lives. A cluster without dashboard has none; left alone, Ray finds
+            # that of another cluster on this machine, which knows no such controller, and removes the workers.
+            os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
         try:
             with nullcontext() if verbose else _muted():
                 ray.init(

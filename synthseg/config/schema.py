@@ -109,6 +109,8 @@ class RelabelConfig(Section):
 
     present_threshold: float = Field(default=0.7, ge=0, le=1)
     absent_threshold: float = Field(default=0.3, ge=0, le=1)
+    clip_weight: float = Field(default=0.0, ge=0, lt=1)
+    """Share of CLIP's log odds in the opinion on classes nobody asked for; the rest is the classifier's. Needs a sigmoid CLIP."""
     drop_threshold: float = Field(default=0.05, ge=0, le=1)
     """A prompted class falls only below this, and only when CLIP refutes it too."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthseg.config.schema import RelabelConfig, ScoringConfig
-from synthseg.labels.relabel import relabel
+from synthseg.labels.relabel import mixed_opinion, relabel
 
 RELABEL = RelabelConfig(present_threshold=0.7, absent_threshold=0.3, drop_threshold=0.05)
 SCORING = ScoringConfig(model="embedded", refute_threshold=0.05)
@@ -38,3 +38,9 @@ def test_probabilities_are_the_classifiers_and_one_refuted_class_drops_the_image
     found = relabel(np.ones((2, 2), np.int8), classifier, np.full((2, 2), 0.01), np.ones((2, 2), bool), RELABEL, SCORING)
     np.testing.assert_array_equal(found.probs, classifier)
     assert found.dropped.tolist() == [True, False]
+
+
+def test_clip_weight_mixes_log_odds():
+    classifier, clip = np.array([[0.9, 0.9]]), np.array([[0.9, 0.1]])
+    assert mixed_opinion(classifier, clip, 0.0) == pytest.approx(classifier)
+    assert mixed_opinion(classifier, clip, 0.5) == pytest.approx(np.array([[0.9, 0.5]]))
