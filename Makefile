@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo test lint typecheck embedded-clip chaos quality bench clean
+.PHONY: help install demo test lint typecheck embedded-clip e2e chaos quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: install ## Check style
 
 typecheck: install ## Check types
 	$(BIN)/mypy
+
+e2e: install ## Run the smallest whole runs from the command line
+	$(BIN)/python -m pytest -m 'e2e or slow' --timeout=600
 
 chaos: install ## Kill runs at random moments and verify what is left
 	$(BIN)/python -m pytest -m chaos --timeout=1200

@@ -11,7 +11,7 @@ import pytest
 from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import arguments, events, images, metrics, synthseg
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
