@@ -13,6 +13,8 @@ from synthseg.prompts.template import Kind, Slots, draw_slots, subject
 from synthseg.prompts.vocabulary import COUNTS, LIGHTS, SCALES, VIEWS, WEATHERS, says
 
 _NONE = ""
+_COMPANION_SHARE = 0.7
+"""Share of the proposals that ask for company. Benchmarks show several classes an image; generated images tend to show one."""
 
 
 class Coverage:
@@ -53,12 +55,12 @@ class Coverage:
         # One plural in three: a single object fills most photos, and small models lose count.
         count = "one" if rng.random() < 0.6 else self.least("count", rng)
         view = self.least("view", rng) if rng.random() < 0.5 else ""
-        companion = self.least("companion", rng) if kind == "target" and rng.random() < 0.4 else ""
+        companion = self.least("companion", rng) if kind == "target" and rng.random() < _COMPANION_SHARE else ""
         return Slots(
             subject=subject(self._profile, count),
             count=count,
-            look=self.least("look", rng) if drawn.look else "",
-            pose=self.least("pose", rng) if drawn.pose else "",
+            look=self.least("look", rng),
+            pose=self.least("pose", rng),
             companion=companion,
             scene=self.least("unusual" if kind == "bare" else "scene", rng),
             light=light,

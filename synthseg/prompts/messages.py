@@ -139,16 +139,18 @@ def _caption_schema(config: PromptsConfig, profile: ClassProfile, subject: str, 
 
 
 def _caption_pattern(max_words: int, profile: ClassProfile, subject: str, slots: Slots) -> str:
-    """Count, class within three words, then the scene where one is asked for. The end is loose: a model that is stopped within a
-    sentence glues its words together, while a long caption can be cut at a phrase.
+    """Count, look and class, then company and scene where they are asked for: what a small model would leave out. The end is loose: a
+    model that is stopped within a sentence glues its words together, while a long caption can be cut at a phrase.
     """
     word = " [a-z-]{1,14}"
     if subject == PLACE:
         return f"^{slots.subject.capitalize()}({word}){{{MIN_WORDS},{max_words}}}\\.$"
     nouns = "|".join(dict.fromkeys(noun[0 if slots.count == "one" else 1] for noun in profile.nouns))
     start = {"one": "(A|An)", "two": "Two", "three": "Three"}.get(slots.count, "(Several|Some|A group of)")
+    look = f" {slots.look}" if slots.look else f"({word}){{0,2}}"
+    company = f"({word}){{1,4}} with {slots.companion}" if slots.companion else ""
     if slots.scene:
-        place = f"({word}){{2,{max_words // 2}}} ({scene_signs(slots.scene)})({word}){{0,{max_words}}}"
+        place = f"({word}){{{1 if company else 2},{max_words // 2}}} ({scene_signs(slots.scene)})({word}){{0,{max_words}}}"
     else:
         place = f"({word}){{{MIN_WORDS},{max_words}}}"
-    return f"^{start}({word}){{0,2}} ({nouns}){place}\\.$"
+    return f"^{start}{look} ({nouns}){company}{place}\\.$"
