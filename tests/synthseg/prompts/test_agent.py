@@ -29,6 +29,7 @@ HORSE = VOC.by_id(13)
 def config(**changes: Any) -> PromptsConfig:
     settings_ = {
         "engine": "template", "prompts_per_class": 12, "requests_per_round": 14, "candidates_per_request": 1, "diversity_pass_rate": 0.65,
+        "max_rounds": 10,
     }  # fmt: skip
     return PromptsConfig(**(settings_ | changes))
 
@@ -143,7 +144,7 @@ def test_later_rounds_expand_accepted_prompts(scorer: Any) -> None:
 
 
 def test_several_candidates_a_request(scorer: Any) -> None:
-    agent = PromptAgent(config(requests_per_round=4, candidates_per_request=4), VOC, scorer, TemplateEngine().generate)
+    agent = PromptAgent(config(requests_per_round=4, candidates_per_request=4, min_acceptance_rate=0.0), VOC, scorer, TemplateEngine().generate)
     assert agent.run_class(HORSE, 1).ended_because == "quota"
 
 
