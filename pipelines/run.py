@@ -211,6 +211,7 @@ def _run_metrics(folder: RunFolder, report: VerifyReport, seconds: float) -> dic
             "failed": report.failed,
             "per_class": report.per_class,
             "dropped_by_reason": report.dropped_by_reason,
+            "failed_by_error": report.failed_by_error,
         },
         "images_per_s": round(made / stage_seconds["images"], 2) if stage_seconds.get("images") else 0.0,
         "last_start_seconds": round(seconds, 2),

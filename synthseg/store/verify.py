@@ -38,6 +38,7 @@ class VerifyReport:
     unplanned: int = 0
     per_class: dict[str, dict[str, int]] = field(default_factory=dict)
     dropped_by_reason: dict[str, int] = field(default_factory=dict)
+    failed_by_error: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -140,6 +141,7 @@ def _count_outcomes(
     final.update({row["sample_id"]: row["outcome"] for row in labels})
     names = {info.class_id: info.name for info in config.class_infos()}
     reasons: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
     for row in plan:
         owner = names[row["class_ids"][0]] if row["class_ids"] else CONTEXT
         counts = report.per_class.setdefault(owner, {"planned": 0, "ok": 0, "dropped": 0, "failed": 0})
@@ -148,9 +150,11 @@ def _count_outcomes(
         if found is None:
             continue
         counts[found["status"]] += 1
-        if found["status"] != "ok":
-            reasons[found["reason"] or found["error"]] += 1
-    report.dropped_by_reason = dict(reasons.most_common())
+        if found["status"] == "dropped":
+            reasons[found["reason"]] += 1
+        elif found["status"] == "failed":
+            errors[found["error"]] += 1
+    report.dropped_by_reason, report.failed_by_error = dict(reasons.most_common()), dict(errors.most_common())
     report.ok, report.dropped, report.failed = (sum(c[s] for c in report.per_class.values()) for s in ("ok", "dropped", "failed"))
     if report.ok + report.dropped + report.failed != report.planned:
         report.faults.append(f"outcomes: {report.ok} ok + {report.dropped} dropped + {report.failed} failed != {report.planned} planned")

@@ -144,7 +144,9 @@ def test_later_rounds_expand_accepted_prompts(scorer: Any) -> None:
 
 
 def test_several_candidates_a_request(scorer: Any) -> None:
-    agent = PromptAgent(config(requests_per_round=4, candidates_per_request=4, min_acceptance_rate=0.0), VOC, scorer, TemplateEngine().generate)
+    agent = PromptAgent(
+        config(requests_per_round=4, candidates_per_request=4, min_acceptance_rate=0.0), VOC, scorer, TemplateEngine().generate
+    )
     assert agent.run_class(HORSE, 1).ended_because == "quota"
 
 

@@ -66,7 +66,8 @@ def test_a_whole_run_is_sound_and_adds_up(run: RunFolder) -> None:
     assert report.planned == report.ok + report.dropped + report.failed == 12
     assert report.failed == 1
     assert report.per_class["(context)"]["planned"] == 4
-    assert report.dropped_by_reason["not_in_top_k"] == 3
+    assert report.dropped_by_reason == {"not_in_top_k": 3}
+    assert report.failed_by_error == {"boom": 1}
 
 
 def test_a_missing_sample_is_counted(run: RunFolder) -> None:
