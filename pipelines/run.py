@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import evaluate, images, prompts, relabel
+from pipelines import evaluate, images, interrupt, prompts, relabel
 from pipelines.label_metrics import label_metrics
 from pipelines.preflight import preflight
 from pipelines.session import ray_session
@@ -175,9 +175,10 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
         Stage.segmenter: run.segmenter,
         Stage.evaluate: run.evaluate,
     }
-    with ray_session(config, verbose=verbose):
+    with interrupt.remembered(), ray_session(config, verbose=verbose):
         for name, stage in stages.items():
             stage()
+            interrupt.check()
             if name == until:
                 return RunResult(out, folder.metrics(), "")
     report = verify_run(out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from pipelines import interrupt
 from pipelines.session import STAGE_WORKER_CPUS
 from pipelines.stacks import collect
 from synthseg.errors import CorruptData, RunFailure, SynthSegError, UsageProblem
 from synthseg.store.run_folder import RunFolder
 
 _END = object()
+_POLL_S = 1.0
+"""How often a waiting driver looks whether Ctrl-C was pressed."""
 
 StageWorker = Callable[[pa.Table], dict[str, Any]]
 """Built once a process from keyword arguments; turns a whole shard into a summary that JSON can hold."""
@@ -86,16 +90,21 @@ def run_stage(
     )
     finished: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_consume, args=(dataset, finished), name="stage", daemon=True).start()
+    last_progress = time.monotonic()
     while True:
+        interrupt.check()
         try:
-            item = finished.get(timeout=stall_timeout_s)
+            item = finished.get(timeout=min(_POLL_S, stall_timeout_s))
         except queue.Empty:
+            if time.monotonic() - last_progress < stall_timeout_s:
+                continue
             folder.files.write("stacks.txt", collect(stacks).encode())
             folder.event("stalled", seconds=stall_timeout_s)
             raise RunFailure(
                 f"stalled: no shard finished for {stall_timeout_s:.0f} s; the stacks are in {folder.files.path('stacks.txt')}; "
                 "the same command resumes"
             ) from None
+        last_progress = time.monotonic()
         if item is _END:
             return
         if isinstance(item, BaseException):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import arguments, command, events, images, synthseg
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
@@ -27,8 +28,10 @@ def started(out: Path) -> int:
 
 
 def unfinished(out: Path) -> int:
-    """Shards that were begun and are not published."""
-    begun = {event["shard"] for event in events(out, "shard_started", "images")}
+    """Shards that the last start of the run began and did not publish."""
+    history = list(RunFolder.open(str(out)).events())
+    last_start = max(i for i, event in enumerate(history) if event["event"] in {"run_created", "run_resumed"})
+    begun = {event["shard"] for event in history[last_start:] if event["event"] == "shard_started" and event["stage"] == "images"}
     published = {path.stem for path in (out / "images").glob("*.json")}
     return len(begun - published)
 
