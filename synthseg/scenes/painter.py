@@ -23,7 +23,7 @@ class Painting:
     image: NDArray[np.uint8]
     """(H, W, 3) RGB."""
     class_ids: tuple[int, ...]
-    """VOC ids of the classes with at least 0.4 % of the pixels; for evaluation only."""
+    """VOC ids of the classes with at least 0.4 % of the pixels. The embedded CLIP is trained on them; no stage of a run reads them."""
     wish: SceneWish
     """What the painter understood of the prompt."""
 
