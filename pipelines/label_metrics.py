@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from synthseg.evaluation.label_quality import label_quality, painted_labels
 
 from pipelines.images import kept_samples
 from synthseg.config.schema import RunConfig
+from synthseg.evaluation.label_quality import label_quality, painted_labels
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 
