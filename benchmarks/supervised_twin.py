@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.images import decode_rgb, kept_samples
+from pipelines.images import kept_samples
 from pipelines.session import ray_session
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
 from synthseg.evaluation.confusion import ConfusionMatrix
+from synthseg.image_codec import decode_rgb
 from synthseg.models.segmenter import Segmenter
 from synthseg.scenes.composition import compose
 from synthseg.scenes.grammar import read_prompt

@@ -17,6 +17,7 @@ from synthseg.config import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.engines.registry import build_image_engine, build_scorer, build_text_engine
 from synthseg.engines.text import TextRequest
+from synthseg.image_codec import decode_rgb
 from synthseg.models.control import TrainingFree
 from synthseg.models.frozen import load_frozen
 from synthseg.prompts.profiles import profile
@@ -47,12 +48,7 @@ def main() -> None:
     prompts = [draw_slots(profile(classes[i % len(classes)]), "target", rng).text() for i in range(NUM_IMAGES)]
     painter, scorer, text = build_image_engine(config), build_scorer(config), build_text_engine(config)
     requests = [ImageRequest(prompt, i, config.images.width, config.images.height) for i, prompt in enumerate(prompts)]
-    painted = [
-        cv2.imdecode(np.frombuffer(r.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-        for r in painter.generate(requests)
-        if isinstance(r, GeneratedImage)
-    ]
-    images = [np.asarray(image, np.uint8) for image in painted]
+    images = [decode_rgb(r.encoded) for r in painter.generate(requests) if isinstance(r, GeneratedImage)]
     control = TrainingFree(load_frozen(config, torch.device("cpu")), config.segmenter)
     chat = TextRequest(({"role": "user", "content": "Describe a horse in a meadow."},), seed=1, max_tokens=64)
     measured = {

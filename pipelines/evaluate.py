@@ -17,9 +17,9 @@ from pipelines.stacks import register
 from pipelines.streaming import StageWorker
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
-from synthseg.engines.painter import encode_png
 from synthseg.evaluation.average_precision import mean_average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
+from synthseg.image_codec import encode_png
 from synthseg.progress import Progress
 from synthseg.store.run_folder import RunFolder
 

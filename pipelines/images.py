@@ -21,6 +21,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.registry import build_scorer
 from synthseg.ids import canonical_json, image_sha256
+from synthseg.image_codec import decode_rgb
 from synthseg.labels.probabilities import ClassHead
 from synthseg.labels.pseudo import pseudo_labels
 from synthseg.labels.selection import select
@@ -131,12 +132,6 @@ class ImageWorker:
             rows[i]["labels"] = {"label": labels[n].tolist(), "probs": image_probs[n].tolist(), "source": "clip"}
             rows[i]["outcome"] = outcome("dropped" if reason else "ok", STAGE, reason=reason)
         return rows
-
-
-def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
-    """RGB array (H, W, 3) of an encoded image."""
-    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return np.asarray(decoded, np.uint8)
 
 
 def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[dict[str, Any]], engine_digest: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.images import decode_rgb
 from pipelines.stacks import register
 from synthseg.config.schema import RunConfig
+from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.labels.relabel import relabel
 from synthseg.models.classifier import load_classifier

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
+from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.models.augment import change_looks
 from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
@@ -197,7 +198,7 @@ def batch(
     for position in range(rank, size, world):
         index = int(members[order[position]])
         rng = np.random.default_rng([seed, fold, iteration, position])
-        images.append(augmented(decode_image(data.encoded[index]), rng))
+        images.append(augmented(decode_rgb(data.encoded[index]), rng))
         labels.append(data.labels[index])
     return to_batch(images, config.classifier.image_size, torch.device("cpu")), torch.from_numpy(np.stack(labels))
 
@@ -212,11 +213,6 @@ def augmented(image: Image, rng: np.random.Generator) -> Image:
     matrix = np.array([[zoom * mirror, 0, center_x - zoom * mirror * center_x + shift_x], [0, zoom, center_y - zoom * center_y + shift_y]])
     moved = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return change_looks(np.asarray(moved, np.uint8), rng)
-
-
-def decode_image(encoded: bytes) -> Image:
-    """RGB (H, W, 3) of an encoded image."""
-    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 class _Losses(nn.Module):

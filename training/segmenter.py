@@ -28,11 +28,12 @@ from torch import Tensor, nn
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
+from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.models.augment import Pair, augment
 from synthseg.models.decoder import Decoder
 from synthseg.models.frozen import FrozenParts, load_frozen
 from synthseg.models.losses import Losses, LossWeights, decoder_losses, own_labels
-from synthseg.models.pseudo_masks import Image, Mask, to_batch
+from synthseg.models.pseudo_masks import Mask, to_batch
 from synthseg.models.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
 from training.loop import Curves, epoch_order, load_state, one_thread_on_cpu, read_curves, save_state, schedule, share_of_batch
@@ -147,11 +148,11 @@ class Share:
         block = 64
         for start in range(0, len(samples), block):
             part = samples[start : start + block]
-            images = [decode_image(s.encoded) for s in part]
+            images = [decode_rgb(s.encoded) for s in part]
             given = [s.mask for s in part]
             labels = np.array([s.label for s in part], dtype=np.int8)
             made = given if all(m is not None for m in given) else masker.masks(images, labels)
-            self._masks += [encode_mask(m) for g, p in zip(given, made, strict=True) if (m := p if g is None else g) is not None]
+            self._masks += [encode_png(m) for g, p in zip(given, made, strict=True) if (m := p if g is None else g) is not None]
 
     def batch(self, iteration: int, size: int, rank: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, 3, S, S) in [0, 1], targets (B, S, S) and allowed classes (B, K + 1) of one iteration."""
@@ -169,21 +170,11 @@ class Share:
         return to_batch([image for image, _ in pairs], device), target, torch.from_numpy(np.stack(allowed)).to(device)
 
     def _pair(self, index: int) -> Pair:
-        return decode_image(self._samples[index].encoded), decode_mask(self._masks[index])
-
-
-def decode_image(encoded: bytes) -> Image:
-    """RGB (H, W, 3) of an encoded image."""
-    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
-
-
-def encode_mask(mask: Mask) -> bytes:
-    """A mask (H, W) as PNG."""
-    return cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        return decode_rgb(self._samples[index].encoded), decode_mask(self._masks[index])
 
 
 def decode_mask(encoded: bytes) -> Mask:
-    """The mask (H, W) of `encode_mask`."""
+    """The mask (H, W) that `encode_png` wrote."""
     return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 import synthseg.scenes
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import UsageProblem
+from synthseg.image_codec import encode_png
 from synthseg.scenes.painter import paint
 
 
@@ -40,15 +40,6 @@ class PainterEngine:
         except UsageProblem as problem:
             return GenerationFailure(str(problem), retryable=False)
         return GeneratedImage(encode_png(painting.image), request.width, request.height)
-
-
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of an RGB image (H, W, 3) or an index mask (H, W)."""
-    flipped = image[..., ::-1] if image.ndim == 3 else image
-    done, encoded = cv2.imencode(".png", flipped, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    if not done:
-        raise RunFailure(f"image: OpenCV could not encode an array of shape {image.shape} as PNG")
-    return encoded.tobytes()
 
 
 @cache
