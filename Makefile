@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo test lint typecheck embedded-clip e2e chaos quality bench clean
+.PHONY: help install demo check-demo test lint typecheck embedded-clip e2e chaos quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ $(STAMP): pyproject.toml
 
 demo: install ## Run the embedded preset end to end into runs/embedded (OUT=folder for another)
 	$(BIN)/synthseg run --out $(OUT)
+
+check-demo: demo ## Run the demo and check what it promises
+	OUT=$(OUT) $(BIN)/python -m pytest -m demo
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest

@@ -85,6 +85,19 @@ def test_workers_and_batches_change_no_image(finished: Finished, tmp_path: Path)
     assert images(other) == images(finished[0])
 
 
+def test_workers_and_batches_change_nothing_the_language_model_asks_for(tmp_path: Path) -> None:
+    settings = ("prompts.engine=llama", "prompts.prompts_per_class=3", "images.images_per_prompt=2")
+    found = []
+    for workers, batch in ((1, 4), (2, 16)):
+        out = tmp_path / f"workers-{workers}"
+        execution = (f"execution.image_batch_size={batch}", "execution.shard_size=4")
+        done = synthseg(*arguments(out, "--workers", str(workers), "--until", "images", settings=(*settings, *execution)))
+        assert done.returncode == 0, done.stderr
+        found.append(images(out))
+    assert found[0] == found[1]
+    assert len(found[0]) >= 8
+
+
 def test_verify_finds_a_truncated_shard_and_the_same_command_mends_it(finished: Finished) -> None:
     out, _ = finished
     folder = RunFolder.open(str(out))

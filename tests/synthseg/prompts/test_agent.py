@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg.config.schema import PromptsConfig
-from synthseg.engines.llama import LlamaEngine
 from synthseg.engines.template_text import TemplateEngine
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.prompts.agent import ClassPrompts, PromptAgent
@@ -169,16 +168,3 @@ def test_any_text_is_survived_and_accounted_for(texts: list[str]) -> None:
     assert result.ended_because != "quota"
     pa.Table.from_pylist(result.candidates, schema=PROMPT_CANDIDATE)
     assert all(row["reason"] in REASONS for row in result.candidates if not row["accepted"])
-
-
-@pytest.mark.slow
-def test_llm_prompts_are_more_diverse_than_the_control_at_the_same_count(scorer: Any) -> None:
-    similarity = {}
-    for engine in (LlamaEngine(), TemplateEngine()):
-        settings_ = config(
-            prompts_per_class=10, context_prompts_per_class=0, max_tokens=48, max_words=16, requests_per_round=8, max_rounds=8
-        )
-        result = PromptAgent(settings_, VOC, scorer, engine.generate).run_class(HORSE, 0)
-        assert len(result.accepted) == 10
-        similarity[type(engine)] = result.rounds[-1].mean_neighbour_similarity
-    assert similarity[LlamaEngine] < similarity[TemplateEngine]
