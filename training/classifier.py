@@ -6,7 +6,6 @@ seed, fold and position alone, and gradients are sums over the global batch, so 
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +18,20 @@ import ray
 import torch
 from numpy.typing import NDArray
 from ray import train
-from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
+from ray.train.torch import get_device, prepare_model
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
 from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.models.augment import change_looks
 from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
 from training.loop import Curves, epoch_order, one_thread_on_cpu, read_curves, schedule
+from training.trainer import train_workers
 
 REPORT_EVERY = 5
 GRADIENT_NORM = 2.0
@@ -114,8 +114,6 @@ def training_fingerprint(config: RunConfig, data: FoldData) -> str:
 
 def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> None:
     num_workers = min(num_workers, config.classifier.batch_size)
-    scratch = out_dir / "ray"
-    use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers
     settings = {
         "config": config.model_dump(mode="json"),
         "data": [ray.put(data)],
@@ -123,23 +121,7 @@ def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: P
         "out_dir": str(out_dir),
         "fingerprint": fingerprint,
     }
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        scaling_config=train.ScalingConfig(
-            num_workers=num_workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.5, **({"GPU": 1} if use_gpu else {})}
-        ),
-        run_config=train.RunConfig(name="classifier", storage_path=str(scratch)),
-    )
-    # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        trainer.fit()
-    except train.TrainingFailedError as error:
-        raise RunFailure(f"classifier training failed: {str(error).strip().splitlines()[-1]}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    train_workers("classifier", _train_worker, settings, out_dir, num_workers)
 
 
 def _train_worker(settings: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ A killed training goes on from its last state; the same samples and configuratio
 from __future__ import annotations
 
 import copy
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from ray import train
-from ray.train.torch import TorchTrainer, get_device, prepare_model
+from ray.train.torch import get_device, prepare_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
 from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.models.augment import Pair, augment
@@ -37,6 +36,7 @@ from synthseg.models.pseudo_masks import Mask, to_batch
 from synthseg.models.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
 from training.loop import Curves, epoch_order, load_state, one_thread_on_cpu, read_curves, save_state, schedule, share_of_batch
+from training.trainer import train_workers
 
 CHECKPOINT = "decoder.safetensors"
 STATE = "state.pt"
@@ -73,7 +73,6 @@ def train_segmenter(
     out_dir: Path,
     num_workers: int,
     *,
-    cpus_per_worker: float = 0.5,
     checkpoint_every: int = 100,
     load_parts: LoadParts = load_frozen,
 ) -> SegmenterResult:
@@ -87,7 +86,6 @@ def train_segmenter(
     started = time.perf_counter()
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    scratch = out_dir / "ray"
     fingerprint = training_fingerprint(config, samples, num_workers)
     finished = load_state(out_dir / STATE, fingerprint)
     if finished and finished["iteration"] == config.segmenter.iterations and (out_dir / CHECKPOINT).exists():
@@ -101,23 +99,7 @@ def train_segmenter(
         "checkpoint_every": checkpoint_every,
         "load_parts": load_parts,
     }
-    use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers  # type: ignore[no-untyped-call]
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config=settings,
-        scaling_config=train.ScalingConfig(
-            num_workers=num_workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus_per_worker, **({"GPU": 1} if use_gpu else {})}
-        ),
-        run_config=train.RunConfig(name="segmenter", storage_path=str(scratch)),
-    )
-    # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        trainer.fit()
-    except train.TrainingFailedError as error:
-        raise RunFailure(f"segmenter training failed: {str(error).strip().splitlines()[-1]}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    train_workers("segmenter", _train_worker, settings, out_dir, num_workers)
     return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), time.perf_counter() - started)
 
 

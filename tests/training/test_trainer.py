@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import train
+
+from synthseg.errors import RunFailure
+from training.trainer import train_workers
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    root = str(Path(__file__).parents[2])
+    environment = {"PYTHONPATH": os.pathsep.join([root, str(Path(__file__).parent)]), "OMP_NUM_THREADS": "1"}
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment})
+    yield
+    ray.shutdown()
+
+
+def leave_rank(settings: dict[str, Any]) -> None:
+    context = train.get_context()
+    (Path(settings["out_dir"]) / f"rank-{context.get_world_rank()}").write_text(str(context.get_world_size()))
+
+
+def fail(settings: dict[str, Any]) -> None:
+    raise ValueError(settings["reason"])
+
+
+def test_every_worker_works_and_nothing_of_ray_stays(cluster: None, tmp_path: Path) -> None:
+    train_workers("toy", leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 2)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"rank-0": "2", "rank-1": "2"}
+
+
+def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match=r"^toy training failed: .*no such luck") as raised:
+        train_workers("toy", fail, {"reason": "no such luck"}, tmp_path, 1)
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
