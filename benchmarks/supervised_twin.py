@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.images import kept_samples
+from pipelines.images import final_labels, kept_samples
 from pipelines.session import ray_session
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
@@ -30,7 +30,6 @@ from synthseg.scenes.grammar import read_prompt
 from synthseg.scenes.seeding import painting_rng
 from synthseg.scenes.worlds import TRAINING
 from synthseg.store.run_folder import RunFolder
-from synthseg.store.verify import stage_schema
 from training.segmenter import TrainingSample, train_segmenter
 
 CHUNK = 16
@@ -55,9 +54,7 @@ def twin_miou(out: str) -> dict[str, float]:
     folder = RunFolder.open(out)
     config = folder.config()
     kept = kept_samples(folder)
-    survived = {
-        row["sample_id"] for row in folder.shards.read_all("labels", stage_schema("labels")).to_pylist() if row["outcome"]["status"] == "ok"
-    }
+    survived = final_labels(folder).keys()
     samples = [exact_sample(config, row) for row in kept.to_pylist() if row["sample_id"] in survived]
     with ray_session(config, verbose=False):
         trained = train_segmenter(config, samples, Path(out) / "twin", config.execution.workers)

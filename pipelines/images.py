@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.stacks import register
@@ -28,11 +30,14 @@ from synthseg.labels.selection import select
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
 from synthseg.store.run_folder import RunFolder
+from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
 from training.segmenter import TrainingSample
 
 STAGE = "images"
+LEARNT_FROM = (*(field.name for field in KEY_FIELDS), "prompt", "image", "labels")
+"""Columns of the samples that the classifier learns from."""
 
 
 class ImageWorker:
@@ -155,20 +160,26 @@ def pending_shards(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
     ]
 
 
-def kept_samples(folder: RunFolder) -> pa.Table:
-    """Samples that selection kept (sections key, prompt, image, labels): what the classifier learns from."""
-    return _with_status(folder.shards.read_all("images", stage_schema("images")), "ok").select(
-        [*(field.name for field in KEY_FIELDS), "prompt", "image", "labels"]
-    )
+def kept_samples(folder: RunFolder, columns: Sequence[str] = LEARNT_FROM) -> pa.Table:
+    """Samples that selection kept, cut to `columns`; by default what the classifier learns from."""
+    return _ok_samples(folder, "images", columns)
 
 
 def training_samples(folder: RunFolder) -> list[TrainingSample]:
     """Samples that survived relabelling, with their final labels: what the segmenter learns from."""
-    final = _with_status(folder.shards.read_all("labels", stage_schema("labels")), "ok").select(["sample_id", "labels"]).to_pylist()
-    labels = {row["sample_id"]: tuple(row["labels"]["label"]) for row in final}
-    kept = kept_samples(folder).select(["sample_id", "image"]).to_pylist()
-    return [TrainingSample(row["image"]["bytes"], labels[row["sample_id"]]) for row in kept if row["sample_id"] in labels]
+    labels = final_labels(folder)
+    kept = kept_samples(folder, ["sample_id", "image.bytes"]).to_pylist()
+    return [TrainingSample(row["image"]["bytes"], tuple(labels[row["sample_id"]])) for row in kept if row["sample_id"] in labels]
 
 
-def _with_status(table: pa.Table, status: str) -> pa.Table:
-    return table.filter([row["status"] == status for row in table.column("outcome").to_pylist()])
+def final_labels(folder: RunFolder) -> dict[str, list[int]]:
+    """Label vector (K values of 1, 0, -1) of each sample that survived relabelling, by sample id."""
+    rows = _ok_samples(folder, "labels", ["sample_id", "labels.label"]).to_pylist()
+    return {row["sample_id"]: row["labels"]["label"] for row in rows}
+
+
+def _ok_samples(folder: RunFolder, stage: Stage, columns: Sequence[str]) -> pa.Table:
+    """Samples with the outcome ok of a stage, cut to `columns`."""
+    table = folder.shards.read_all(stage, stage_schema(stage), [*columns, "outcome.status"])
+    status = pc.struct_field(table.column("outcome"), "status")
+    return table.filter(pc.equal(status, "ok")).drop_columns("outcome")

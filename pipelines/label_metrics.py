@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.images import kept_samples
+from pipelines.images import final_labels, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.evaluation.label_quality import label_quality, painted_labels
 from synthseg.store.run_folder import RunFolder
-from synthseg.store.verify import stage_schema
+
+PAINTED_FROM = ("sample_id", "seed", "prompt.text", "image.width", "image.height", "image.parameters", "labels.label")
+"""What says what the painter painted, and the pseudo-label."""
 
 
 def label_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
@@ -21,17 +23,13 @@ def label_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     """
     if config.images.engine != "painter":
         return {}
-    final = {
-        row["sample_id"]: row
-        for row in folder.shards.read_all("labels", stage_schema("labels")).to_pylist()
-        if row["outcome"]["status"] == "ok"
-    }
-    rows = [row for row in kept_samples(folder).to_pylist() if row["sample_id"] in final]
+    final = final_labels(folder)
+    rows = [row for row in kept_samples(folder, PAINTED_FROM).to_pylist() if row["sample_id"] in final]
     if not rows:
         return {}
     truth = painted_labels(config, rows)
     pseudo = label_quality(np.array([row["labels"]["label"] for row in rows], np.int8), truth)
-    relabelled = label_quality(np.array([final[row["sample_id"]]["labels"]["label"] for row in rows], np.int8), truth)
+    relabelled = label_quality(np.array([final[row["sample_id"]] for row in rows], np.int8), truth)
     return {
         **{f"pseudo_{key}": value for key, value in pseudo.items()},
         **{f"relabelled_{key}": value for key, value in relabelled.items()},

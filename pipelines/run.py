@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from synthseg.progress import Progress
 from synthseg.report import build_report
 from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
+from synthseg.store.shards import Stage as ShardStage
 from synthseg.store.verify import VerifyReport, stage_schema, verify_run
 
 
@@ -223,12 +225,10 @@ def _run_metrics(folder: RunFolder, report: VerifyReport, seconds: float) -> dic
 def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dict[str, Any]]:
     """Planned, ok, dropped and failed of the stages that handle samples or prompts."""
     found = folder.metrics()["prompts"]
-    made = folder.shards.read_all("images", stage_schema("images")).column("outcome").to_pylist()
-    final = folder.shards.read_all("labels", stage_schema("labels")).column("outcome").to_pylist()
     counts = {
         "prompts": (found["candidates"], found["accepted"], found["candidates"] - found["accepted"], 0),
-        "images": (len(made), *(sum(o["status"] == status for o in made) for status in ("ok", "dropped", "failed"))),
-        "relabel": (len(final), *(sum(o["status"] == status for o in final) for status in ("ok", "dropped", "failed"))),
+        "images": _ends(folder, "images"),
+        "relabel": _ends(folder, "labels"),
     }
     rows = []
     for name, (planned, ok, dropped, failed) in counts.items():
@@ -236,6 +236,13 @@ def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dic
         rate = round(planned / seconds, 2) if seconds else 0.0
         rows.append({"name": name, "planned": planned, "ok": ok, "dropped": dropped, "failed": failed, "seconds": seconds, "rate": rate})
     return rows
+
+
+def _ends(folder: RunFolder, stage: ShardStage) -> tuple[int, int, int, int]:
+    """How many samples entered a stage and how many of them left it ok, dropped and failed."""
+    rows = folder.shards.read_all(stage, stage_schema(stage), ["outcome.status"]).column("outcome").to_pylist()
+    ends = Counter(row["status"] for row in rows)
+    return len(rows), ends["ok"], ends["dropped"], ends["failed"]
 
 
 def _check_engine(folder: RunFolder, digest: str) -> None:

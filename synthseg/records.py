@@ -118,14 +118,23 @@ def samples(rows: Sequence[Mapping[str, Any]], *sections: Section) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=sample_schema(*sections))
 
 
-def check_schema(table: pa.Table, expected: pa.Schema, source: str) -> pa.Table:
-    """`table` in the expected schema. CorruptData names `source` where version, columns or types differ."""
-    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+def part_of(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    """What `columns` name of `schema`, in its order: a whole column such as `image`, or one field of a section, `image.sha256`."""
+    fields = []
+    for field in schema:
+        inner = [column.partition(".")[2] for column in columns if column.partition(".")[0] == field.name]
+        if inner:
+            fields.append(field.with_type(pa.struct([f for f in field.type if f.name in inner])) if all(inner) else field)
+    return pa.schema(fields, metadata=schema.metadata)
+
+
+def check_schema(found: pa.Schema, expected: pa.Schema, source: str) -> None:
+    """CorruptData names `source` where version, columns or types of `found` differ from the expected ones."""
+    version = (found.metadata or {}).get(_VERSION_KEY, b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise CorruptData(f"{source}: record schema version {version}, this program reads {SCHEMA_VERSION}; run the version that wrote it")
-    if not table.schema.equals(expected, check_metadata=False):
-        raise CorruptData(f"{source}: columns {table.schema.names} are not the record's {expected.names}; delete the shard and run again")
-    return table
+    if not found.equals(expected, check_metadata=False):
+        raise CorruptData(f"{source}: columns {found.names} are not the record's {expected.names}; delete the shard and run again")
 
 
 def outcome(status: Status, stage: str, reason: str = "", error: str = "", retryable: bool = False) -> dict[str, Any]:

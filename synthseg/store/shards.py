@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthseg.errors import CorruptData
-from synthseg.records import check_schema
+from synthseg.records import check_schema, part_of
 from synthseg.store.files import Files
 
 Stage = Literal["prompts", "plan", "images", "labels"]
@@ -66,8 +66,11 @@ class ShardStore:
         found = ((name, self.marker(stage, name)) for name in names)
         return {name: marker for name, marker in found if marker is not None}
 
-    def read(self, stage: Stage, name: str, schema: pa.Schema) -> pa.Table:
-        """Table of a published shard, checked against its marker and the record's schema. CorruptData names what is wrong."""
+    def read(self, stage: Stage, name: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+        """Table of a published shard, checked against its marker and the record's schema. CorruptData names what is wrong.
+
+        With `columns` (names as `part_of` takes them) only those are decoded; the checks cover the whole file all the same.
+        """
         marker = self.marker(stage, name)
         if marker is None:
             raise CorruptData(f"{stage}/{name}: not published; run the same command again")
@@ -81,12 +84,14 @@ class ShardStore:
                 f"{source}: {len(content)} bytes do not match the marker ({marker.num_bytes} bytes); "
                 f"delete {stage}/{name}.json and run the same command again"
             )
-        return check_schema(pq.read_table(pa.BufferReader(content)), schema, source)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        check_schema(file.schema_arrow, schema, source)
+        return file.read(columns).select(_wanted(schema, columns).names)
 
-    def read_all(self, stage: Stage, schema: pa.Schema) -> pa.Table:
-        """All published rows of a stage, in order of shard name; an empty table when there are none."""
-        tables = [self.read(stage, name, schema) for name in self.markers(stage)]
-        return pa.concat_tables(tables) if tables else schema.empty_table()
+    def read_all(self, stage: Stage, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+        """All published rows of a stage, in order of shard name, cut to `columns` as in `read`; an empty table when there are none."""
+        tables = [self.read(stage, name, schema, columns) for name in self.markers(stage)]
+        return pa.concat_tables(tables) if tables else _wanted(schema, columns).empty_table()
 
     def discard_unpublished(self, stage: Stage) -> int:
         """Delete data files that no marker names (a writer died between the two); returns how many."""
@@ -95,3 +100,7 @@ class ShardStore:
         for name in orphans:
             self.files.delete(f"{stage}/{name}")
         return len(orphans) + self.files.sweep(stage)
+
+
+def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    return schema if columns is None else part_of(schema, columns)

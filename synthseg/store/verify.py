@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,16 +52,18 @@ def verify_run(out: str) -> VerifyReport:
     folder = RunFolder.open(out)
     config = folder.config()
     report = VerifyReport()
-    _read(folder, "prompts", PROMPT_CANDIDATE, report)
-    plan = _read(folder, "plan", stage_schema("plan"), report)
-    images = _read(folder, "images", stage_schema("images"), report)
-    labels = _read(folder, "labels", stage_schema("labels"), report)
+    _rows(folder, "prompts", ["prompt_id"], report)
+    plan = _rows(folder, "plan", ["sample_id", "class_ids", "ordinal", "seed", "prompt.text"], report)
+    images: list[dict[str, Any]] = []
+    for table in _tables(folder, "images", ["sample_id", "image.bytes", "image.sha256", "outcome"], report):
+        _check_images(table.to_pylist(), report)
+        images += table.drop_columns("image").to_pylist()
+    labels = _rows(folder, "labels", ["sample_id", "outcome"], report)
     report.planned = len(plan)
     if not plan:
         report.faults.append("plan: no sample is planned yet; run the same command again to finish the run")
     _check_plan(config, folder, plan, report)
     _check_ids("images", (r["sample_id"] for r in plan), (r["sample_id"] for r in images), report)
-    _check_images(images, report)
     kept = [r["sample_id"] for r in images if r["outcome"]["status"] == "ok"]
     _check_ids("labels", kept, (r["sample_id"] for r in labels), report)
     _count_outcomes(config, plan, images, labels, report)
@@ -73,23 +75,27 @@ def stage_schema(stage: Stage) -> pa.Schema:
     return sample_schema(*STAGE_SECTIONS[stage])
 
 
-def _read(folder: RunFolder, stage: Stage, schema: pa.Schema, report: VerifyReport) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _rows(folder: RunFolder, stage: Stage, columns: list[str], report: VerifyReport) -> list[dict[str, Any]]:
+    return [row for table in _tables(folder, stage, columns, report) for row in table.to_pylist()]
+
+
+def _tables(folder: RunFolder, stage: Stage, columns: list[str], report: VerifyReport) -> Iterator[pa.Table]:
+    """Each shard that is as it was published, cut to `columns`; what is wrong with the others goes into `report`."""
+    schema = PROMPT_CANDIDATE if stage == "prompts" else stage_schema(stage)
     try:
         markers = folder.shards.markers(stage)
     except CorruptData as error:
         report.faults.append(str(error))
-        return rows
+        return
     for name, marker in markers.items():
         try:
-            table = folder.shards.read(stage, name, schema)
+            table = folder.shards.read(stage, name, schema, columns)
         except CorruptData as error:
             report.faults.append(str(error))
             continue
         if table.num_rows != marker.num_rows:
             report.faults.append(f"{stage}/{marker.data}: {table.num_rows} rows, the marker says {marker.num_rows}")
-        rows += table.to_pylist()
-    return rows
+        yield table
 
 
 def _check_plan(config: RunConfig, folder: RunFolder, plan: list[dict[str, Any]], report: VerifyReport) -> None:

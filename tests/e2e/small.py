@@ -51,8 +51,8 @@ def images(out: Path) -> dict[str, str]:
     from synthseg.store.run_folder import RunFolder
     from synthseg.store.verify import stage_schema
 
-    table = RunFolder.open(str(out)).shards.read_all("images", stage_schema("images"))
-    return {row["sample_id"]: row["image"]["sha256"] for row in table.select(["sample_id", "image"]).to_pylist()}
+    table = RunFolder.open(str(out)).shards.read_all("images", stage_schema("images"), ["sample_id", "image.sha256"])
+    return {row["sample_id"]: row["image"]["sha256"] for row in table.to_pylist()}
 
 
 def events(out: Path, kind: str, stage: str) -> list[dict[str, Any]]:

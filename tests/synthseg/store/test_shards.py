@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from synthseg.errors import CorruptData
-from synthseg.records import sample_schema, samples
+from synthseg.records import part_of, sample_schema, samples
 from synthseg.store.files import Files
 from synthseg.store.shards import ShardStore
 
@@ -77,3 +77,39 @@ def test_other_columns_are_refused(store: ShardStore) -> None:
     store.publish("images", "shard-00000", rows("a").drop_columns("seed"))
     with pytest.raises(CorruptData, match="columns"):
         store.read("images", "shard-00000", SCHEMA)
+
+
+WIDE = sample_schema("key", "image")
+
+
+@pytest.fixture
+def pictures(store: ShardStore) -> ShardStore:
+    made = [
+        {"sample_id": "a", "class_ids": [], "ordinal": 0, "seed": 1, "image": {"bytes": b"x" * 99, "width": 3, "sha256": "s"}},
+        {"sample_id": "b", "class_ids": [], "ordinal": 0, "seed": 2, "image": None},
+    ]
+    store.publish("images", "shard-00000", samples(made, "key", "image"))
+    return store
+
+
+def test_only_the_columns_asked_for_are_decoded(pictures: ShardStore) -> None:
+    columns = ["image.width", "sample_id", "image.sha256"]
+    expected = [{"sample_id": "a", "image": {"width": 3, "sha256": "s"}}, {"sample_id": "b", "image": None}]
+    for table in (pictures.read("images", "shard-00000", WIDE, columns), pictures.read_all("images", WIDE, columns)):
+        assert table.to_pylist() == expected
+        assert table.schema.equals(part_of(WIDE, columns))
+
+
+def test_no_shards_are_an_empty_table_of_the_columns_asked_for(store: ShardStore) -> None:
+    columns = ["image.width", "sample_id", "image.sha256"]
+    assert store.read_all("images", WIDE, columns).schema.equals(part_of(WIDE, columns))
+    assert part_of(WIDE, ["image", "image.width"]).field("image") == WIDE.field("image")
+
+
+def test_columns_spare_a_shard_no_check(pictures: ShardStore, tmp_path: Path) -> None:
+    with pytest.raises(CorruptData, match="columns"):
+        pictures.read("images", "shard-00000", SCHEMA, ["sample_id"])
+    path = tmp_path / "images" / pictures.markers("images")["shard-00000"].data
+    path.write_bytes(path.read_bytes() + b"!")
+    with pytest.raises(CorruptData, match="do not match the marker"):
+        pictures.read_all("images", WIDE, ["sample_id"])
