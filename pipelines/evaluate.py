@@ -30,6 +30,8 @@ NUM_SHOWN = 12
 ASSETS = "report_assets"
 SEGMENTER = "decoder.safetensors"
 """Name of the trained decoder below OUT/segmenter."""
+CLASSIFIERS = "fold-*.safetensors"
+"""Names of the trained classifiers below OUT/classifier."""
 
 Stream = Callable[[Callable[..., StageWorker], dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
 
@@ -37,7 +39,7 @@ Stream = Callable[[Callable[..., StageWorker], dict[str, Any], list[pa.Table]], 
 class EvaluationWorker:
     """Predicts a chunk of the split with the trained segmenter, the control and the fold classifiers."""
 
-    def __init__(self, config: RunConfig, out: str, checkpoint: str, classifiers: list[str], stacks: Path) -> None:
+    def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
         from synthseg.models.classifier import load_classifier
         from synthseg.models.control import TrainingFree
         from synthseg.models.frozen import load_frozen
@@ -50,9 +52,11 @@ class EvaluationWorker:
         self._dataset = open_dataset(config.evaluation.dataset, config)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         parts = load_frozen(config, device)
-        self._segmenter = Segmenter.load(Path(checkpoint), config, device, parts)
+        with self._folder.files.local_copy("segmenter", SEGMENTER) as folder:
+            self._segmenter = Segmenter.load(folder / SEGMENTER, config, device, parts)
         self._control = TrainingFree(parts, config.segmenter)
-        self._classifiers = [load_classifier(Path(path), config) for path in classifiers]
+        with self._folder.files.local_copy("classifier", CLASSIFIERS) as folder:
+            self._classifiers = [load_classifier(path, config) for path in sorted(folder.glob(CLASSIFIERS))]
 
     def __call__(self, chunk: pa.Table) -> dict[str, Any]:
         """Confusion matrices, classifier probabilities and present classes of the chunk, and what the report shows."""
@@ -88,18 +92,11 @@ class EvaluationWorker:
 def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: Stream, progress: Progress) -> dict[str, Any]:
     """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included."""
     chunks = [pa.table({"index": list(range(start, min(start + CHUNK, num_images)))}) for start in range(0, num_images, CHUNK)]
-    root = folder.files.local_root
-    base = root if root is not None else Path(folder.out)
-    arguments = {
-        "out": folder.out,
-        "checkpoint": str(base / "segmenter" / SEGMENTER),
-        "classifiers": [str(path) for path in sorted((base / "classifier").glob("fold-*.safetensors"))],
-    }
     matrices = {name: ConfusionMatrix(len(config.classes)) for name in ("segmenter", "control")}
     probabilities: list[list[float]] = []
     present: list[list[bool]] = []
     shown: list[dict[str, str]] = []
-    for result in stream(EvaluationWorker, arguments, chunks):
+    for result in stream(EvaluationWorker, {"out": folder.out}, chunks):
         for name, matrix in matrices.items():
             matrix.merge(np.asarray(result["matrices"][name], np.int64))
         probabilities += result["probabilities"]

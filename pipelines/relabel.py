@@ -29,7 +29,8 @@ class RelabelWorker:
         register(stacks)
         self._config = config
         self._folder = RunFolder(out)
-        self._models = [load_classifier(Path(path), config) for path in checkpoints]
+        with self._folder.files.local_copy("classifier", "*.safetensors") as folder:
+            self._models = [load_classifier(folder / name, config) for name in checkpoints]
 
     def __call__(self, shard: pa.Table) -> dict[str, Any]:
         """Relabels the shard named in `shard`; its name and stats."""

@@ -5,6 +5,8 @@ Every stage asks the store what is published and does the rest, so the same comm
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -21,6 +23,7 @@ from pipelines.session import ray_session
 from pipelines.stacks import clear, stacks_folder
 from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
+from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
 from synthseg.errors import RunFailure, UsageProblem
@@ -124,7 +127,7 @@ class _Run:
             self.progress.advance("classifier", ok=config.classifier.folds)
         self.folder.update_metrics({"classifier": {"curve": trained.curve}})
         if pending:
-            checkpoints = [str(path) for path in trained.checkpoints]
+            checkpoints = [path.name for path in trained.checkpoints]
             with self.stage("relabel", kept.num_rows):
                 for row in self.stream(relabel.RelabelWorker, {"out": self.folder.out, "checkpoints": checkpoints}, pending):
                     self.folder.event("shard_published", stage="labels", shard=row["shard"])
@@ -149,16 +152,22 @@ class _Run:
 
     @contextmanager
     def training_folder(self, name: str) -> Iterator[Path]:
-        """Local folder for checkpoints: OUT/name, or a scratch folder that is copied into a remote OUT afterwards."""
-        root = self.folder.files.local_root
-        if root is not None:
-            yield root / name
+        """Local folder for checkpoints: OUT/name, or one that starts as a copy of it and is brought back into a remote OUT afterwards.
+
+        A copy lies where the next start on this machine finds it again, so that a killed training goes on.
+        """
+        files = self.folder.files
+        if files.local_root is not None:
+            yield files.local_root / name
             return
-        scratch = Path(tempfile.gettempdir()) / f"synthseg-{self.config.fingerprint()}" / name
+        scratch = Path(tempfile.gettempdir()) / f"synthseg-{ids.digest(self.config.fingerprint(), self.folder.out)}" / name
+        fetched = files.fetch(name, scratch)
         yield scratch
-        for path in sorted(scratch.rglob("*")):
-            if path.is_file():
-                self.folder.files.write(f"{name}/{path.relative_to(scratch)}", path.read_bytes())
+        for path in sorted(path for path in scratch.iterdir() if path.is_file()):
+            content = path.read_bytes()
+            if fetched.get(path.name) != hashlib.sha256(content).digest():
+                files.write(f"{name}/{path.name}", content)
+        shutil.rmtree(scratch)
 
 
 def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progress, until: Stage = Stage.report) -> RunResult:

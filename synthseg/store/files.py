@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import os
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,6 +89,27 @@ class Files:
         infos = self._fs.get_file_info(pafs.FileSelector(self.path(folder), allow_not_found=True))
         return sorted(i.base_name for i in infos if i.type == pafs.FileType.File and not i.base_name.startswith(_TEMPORARY))
 
+    @contextmanager
+    def local_copy(self, folder: str, pattern: str = "*") -> Iterator[Path]:
+        """`folder` on this machine while the block lasts: itself where the root is local, else a copy of the files like `pattern`."""
+        root = self.local_root
+        if root is not None:
+            yield root / folder
+            return
+        with tempfile.TemporaryDirectory(prefix="synthseg-") as copy:
+            self.fetch(folder, Path(copy), pattern)
+            yield Path(copy)
+
+    def fetch(self, folder: str, target: Path, pattern: str = "*") -> dict[str, bytes]:
+        """Copy the files of `folder` whose names are like `pattern` into the local folder `target`; the SHA-256 of each by name."""
+        target.mkdir(parents=True, exist_ok=True)
+        hashes = {}
+        for name in fnmatch.filter(self.names(folder), pattern):
+            content = self.read(f"{folder}/{name}")
+            _write_local(target / name, content)
+            hashes[name] = hashlib.sha256(content).digest()
+        return hashes
+
     def sweep(self, folder: str) -> int:
         """Delete what killed writers left behind in a local `folder`; returns how many files."""
         root = self.local_root
@@ -102,7 +128,8 @@ def _resolve(root: str) -> tuple[pafs.FileSystem, str]:
         import fsspec
 
         try:
-            inner, base = fsspec.core.url_to_fs(root)
+            # What other processes publish must be seen at once, so no listing may be kept.
+            inner, base = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise UsageProblem(f"out: '{root}' names no store this machine can reach ({error})") from error
         fs = pafs.PyFileSystem(pafs.FSSpecHandler(inner))

@@ -23,7 +23,7 @@ SETTINGS = (
 )
 
 
-def arguments(out: Path, *extra: str, settings: tuple[str, ...] = ()) -> list[str]:
+def arguments(out: Path | str, *extra: str, settings: tuple[str, ...] = ()) -> list[str]:
     """Command line of the small run into `out`."""
     sets = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
     return ["run", "embedded", "--out", str(out), "--classes", CLASSES, *sets, *extra]
@@ -34,10 +34,10 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "synthseg", *args]
 
 
-def synthseg(*args: str, timeout_s: float = 400) -> subprocess.CompletedProcess[str]:
-    """Run `synthseg ARGS` to its end."""
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.run(command(*args), capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
+def synthseg(*args: str, timeout_s: float = 400, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `synthseg ARGS` to its end, with `environment` on top of this process's own."""
+    variables = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment}
+    return subprocess.run(command(*args), capture_output=True, text=True, timeout=timeout_s, check=False, env=variables)
 
 
 def metrics(out: Path) -> dict[str, Any]:

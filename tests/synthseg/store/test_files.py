@@ -59,3 +59,19 @@ def test_any_fsspec_store_works() -> None:
 def test_an_unknown_store_is_named() -> None:
     with pytest.raises(UsageProblem, match="nosuchstore"):
         Files("nosuchstore://bucket/x")
+
+
+def test_a_local_folder_is_its_own_copy(tmp_path: Path) -> None:
+    with Files(str(tmp_path)).local_copy("segmenter") as folder:
+        assert folder == tmp_path / "segmenter"
+
+
+def test_a_remote_folder_is_copied_for_as_long_as_it_is_needed() -> None:
+    files = Files("memory://synthseg-test/copied")
+    files.write("segmenter/decoder.safetensors", b"weights")
+    files.write("segmenter/state.pt", b"state")
+    with files.local_copy("segmenter", "*.safetensors") as folder:
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"decoder.safetensors": b"weights"}
+    assert not folder.exists()
+    with files.local_copy("nothing") as folder:
+        assert list(folder.iterdir()) == []

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from pipelines.run import _Run
+from synthseg.config import load_config
+from synthseg.progress import SilentProgress
+from synthseg.store.run_folder import RunFolder
+
+CONFIG = load_config("embedded", classes=["cat", "dog"])
+
+
+def start(out: str) -> _Run:
+    return _Run(CONFIG, RunFolder.create(out, CONFIG), SilentProgress())
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Run:
+    """A start of a run in an object store, on a machine with an empty scratch folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return start(f"memory://{uuid.uuid4().hex}/run")
+
+
+def test_a_local_run_trains_in_its_own_folder(tmp_path: Path) -> None:
+    with start(str(tmp_path)).training_folder("classifier") as folder:
+        assert folder == tmp_path / "classifier"
+
+
+def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: _Run, tmp_path: Path) -> None:
+    files = remote.folder.files
+    with remote.training_folder("classifier") as folder:
+        (folder / "fold-0.safetensors").write_bytes(b"zero")
+        (folder / "fold-1.safetensors").write_bytes(b"one")
+    assert not folder.exists()
+    assert [files.read(f"classifier/{name}") for name in files.names("classifier")] == [b"zero", b"one"]
+    with remote.training_folder("classifier") as folder:
+        assert (folder / "fold-0.safetensors").read_bytes() == b"zero"
+        (folder / "fold-1.safetensors").write_bytes(b"new")
+    assert files.read("classifier/fold-1.safetensors") == b"new"
+
+
+def test_what_did_not_change_is_not_written_again(remote: _Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = remote.folder.files
+    files.write("segmenter/state.pt", b"state")
+    written: list[str] = []
+    monkeypatch.setattr(files, "write", lambda name, content: written.append(name))
+    with remote.training_folder("segmenter") as folder:
+        (folder / "curves.jsonl").write_bytes(b"{}")
+    assert written == ["segmenter/curves.jsonl"]
+
+
+def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: _Run) -> None:
+    def killed() -> None:
+        with remote.training_folder("segmenter") as folder:
+            (folder / "state.pt").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert remote.folder.files.names("segmenter") == []
+    with remote.training_folder("segmenter") as folder:
+        assert (folder / "state.pt").read_bytes() == b"half"
