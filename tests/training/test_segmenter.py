@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import ray
@@ -13,55 +12,14 @@ import torch
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
-from synthseg.models.clip_loading import LoadedClip
-from synthseg.models.frozen import FrozenParts, load_frozen
+from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.models.segmenter import Segmenter
+from tests.small_models import random_parts, small_config
 from training.segmenter import CHECKPOINT, STATE, Share, TrainingSample, check_samples, train_segmenter, training_fingerprint
-
-CLASSES = ("cat", "dog")
 
 
 def run_config(iterations: int = 8) -> RunConfig:
-    return RunConfig.model_validate(
-        {
-            "preset": "test",
-            "taxonomy": "voc",
-            "classes": CLASSES,
-            "prompts": {"engine": "template", "prompts_per_class": 1},
-            "images": {"engine": "painter", "width": 32, "height": 32},
-            "scoring": {"model": "embedded"},
-            "classifier": {"model": "embedded", "image_size": 32, "epochs": 1, "batch_size": 4, "learning_rate": 1e-3},
-            "relabel": {},
-            "segmenter": {
-                "mode": "clip_only",
-                "clip_model": "test",
-                "crop_size": 32,
-                "iterations": iterations,
-                "batch_size": 4,
-                "learning_rate": 3e-3,
-                "warmup_iterations": 1,
-                "decoder_width": 16,
-                "decoder_blocks": 1,
-                "par_iterations": 2,
-                "affinity_radius": 2,
-                "precision": "fp32",
-            },
-            "evaluation": {"dataset": "field"},
-            "execution": {},
-        }
-    )
-
-
-def random_parts(config: RunConfig, device: torch.device) -> FrozenParts:
-    """Frozen parts around a small random tower, the same in every process; imports stay inside, for the workers."""
-    import open_clip
-    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
-
-    torch.manual_seed(0)
-    vision = CLIPVisionCfg(layers=2, width=32, head_width=8, patch_size=8, image_size=32)
-    model = open_clip.CLIP(16, vision, CLIPTextCfg(context_length=16, vocab_size=49408, width=16, heads=2, layers=1)).eval()
-    tokenizer = open_clip.get_tokenizer("ViT-B-32", context_length=16)
-    return load_frozen(config, device, LoadedClip(model, tokenizer, (0.5,) * 3, (0.25,) * 3, (32, 32), "test"))
+    return small_config("cat", "dog", iterations=iterations, learning_rate=3e-3, warmup_iterations=1)
 
 
 def sample(seed: int, with_mask: bool = True) -> TrainingSample:
@@ -70,8 +28,8 @@ def sample(seed: int, with_mask: bool = True) -> TrainingSample:
     image, mask = rng.integers(0, 40, (32, 32, 3), dtype=np.uint8), np.zeros((32, 32), np.uint8)
     top, left, value = *rng.integers(0, 16, 2), seed % 2
     mask[top : top + 16, left : left + 16] = value + 1
-    image[mask > 0, 2 - value] = 255
-    return TrainingSample(cv2.imencode(".png", image)[1].tobytes(), (1 - value, value), mask if with_mask else None)
+    image[mask > 0, value] = 255
+    return TrainingSample(encode_png(image), (1 - value, value), mask if with_mask else None)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +56,7 @@ def test_two_workers_learn_given_masks(trained: Path) -> None:
     config = run_config(30)
     assert not (trained / "ray").exists()
     segmenter = Segmenter.load(trained / CHECKPOINT, config, torch.device("cpu"), random_parts(config, torch.device("cpu")))
-    images = [cv2.cvtColor(cv2.imdecode(np.frombuffer(s.encoded, np.uint8), 1), cv2.COLOR_BGR2RGB) for s in SAMPLES]
+    images = [decode_rgb(s.encoded) for s in SAMPLES]
     right = [(p == s.mask).mean() for p, s in zip(segmenter.predict(images), SAMPLES, strict=True)]
     assert np.mean(right) > 0.6
 
