@@ -26,6 +26,7 @@ from serving.build import deploy_engines, image_app, image_handle, release, text
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
+from synthseg.engines.registry import build_scorer
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
 from synthseg.report import build_report
@@ -177,6 +178,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     """
     preflight(config)
     folder = RunFolder.create(out, config)
+    folder.hold_to_scorer(build_scorer(config).digest)
     run = _Run(config, folder, progress)
     started = time.monotonic()
     stages = {

@@ -73,6 +73,22 @@ class RunFolder:
         except (ValueError, KeyError, ValidationError) as error:
             raise CorruptData(f"{self.files.path(RUN)}: cannot be read ({error.__class__.__name__}); choose another --out") from error
 
+    def hold_to_scorer(self, digest: str) -> None:
+        """Note in run.json which scorer the run is made with. UsageProblem when it was begun with another one.
+
+        Runs of versions that noted none take the first one they meet.
+        """
+        record = json.loads(self.files.read(RUN))
+        begun_with = record.get("scorer_digest")
+        if begun_with is None:
+            record["scorer_digest"] = digest
+            self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
+        elif begun_with != digest:
+            raise UsageProblem(
+                f"out: '{self.out}' was begun with other CLIP weights ({begun_with}) than scoring.model loads now ({digest}); "
+                "put the old weights back, or use another --out"
+            )
+
     def event(self, kind: str, **details: Any) -> None:
         """Append what happened to events.jsonl, with the wall clock."""
         self.files.append(EVENTS, json.dumps({"time": round(time.time(), 3), "event": kind, **details}, sort_keys=True))

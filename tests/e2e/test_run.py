@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from synthseg.store.run_folder import RunFolder
+from synthseg.weights import EMBEDDED_CLIP
 from tests.e2e.small import arguments, events, images, metrics, synthseg
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -117,4 +120,18 @@ def test_another_seed_in_the_same_folder_is_refused(finished: Finished) -> None:
     done = synthseg(*arguments(finished[0], "--seed", "7"))
     assert done.returncode == 2
     assert "seed: 0 -> 7" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_new_clip_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip", tmp_path / "out"
+    shutil.copytree(EMBEDDED_CLIP, clip)
+    command = arguments(out, "--until", "prompts", settings=(f"scoring.model={clip}",))
+    assert synthseg(*command).returncode == 0
+    weights = load_file(clip / "model.safetensors")
+    weights["logit_scale"] += 0.1
+    save_file(weights, clip / "model.safetensors")
+    done = synthseg(*command)
+    assert done.returncode == 2
+    assert "other CLIP weights" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -2,23 +2,25 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pipelines.run import _Run
+from pipelines import run as module
 from synthseg.config import load_config
+from synthseg.errors import UsageProblem
 from synthseg.progress import SilentProgress
 from synthseg.store.run_folder import RunFolder
 
 CONFIG = load_config("embedded", classes=["cat", "dog"])
 
 
-def start(out: str) -> _Run:
-    return _Run(CONFIG, RunFolder.create(out, CONFIG), SilentProgress())
+def start(out: str) -> module._Run:
+    return module._Run(CONFIG, RunFolder.create(out, CONFIG), SilentProgress())
 
 
 @pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Run:
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> module._Run:
     """A start of a run in an object store, on a machine with an empty scratch folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return start(f"memory://{uuid.uuid4().hex}/run")
@@ -29,7 +31,7 @@ def test_a_local_run_trains_in_its_own_folder(tmp_path: Path) -> None:
         assert folder == tmp_path / "classifier"
 
 
-def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: _Run, tmp_path: Path) -> None:
+def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: module._Run, tmp_path: Path) -> None:
     files = remote.folder.files
     with remote.training_folder("classifier") as folder:
         (folder / "fold-0.safetensors").write_bytes(b"zero")
@@ -42,7 +44,7 @@ def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: _Run, 
     assert files.read("classifier/fold-1.safetensors") == b"new"
 
 
-def test_what_did_not_change_is_not_written_again(remote: _Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_change_is_not_written_again(remote: module._Run, monkeypatch: pytest.MonkeyPatch) -> None:
     files = remote.folder.files
     files.write("segmenter/state.pt", b"state")
     written: list[str] = []
@@ -52,7 +54,7 @@ def test_what_did_not_change_is_not_written_again(remote: _Run, monkeypatch: pyt
     assert written == ["segmenter/curves.jsonl"]
 
 
-def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: _Run) -> None:
+def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: module._Run) -> None:
     def killed() -> None:
         with remote.training_folder("segmenter") as folder:
             (folder / "state.pt").write_bytes(b"half")
@@ -63,3 +65,11 @@ def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: _Ru
     assert remote.folder.files.names("segmenter") == []
     with remote.training_folder("segmenter") as folder:
         assert (folder / "state.pt").read_bytes() == b"half"
+
+
+def test_other_clip_weights_are_refused_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(str(tmp_path)).folder.hold_to_scorer("old")
+    monkeypatch.setattr(module, "build_scorer", lambda config: SimpleNamespace(digest="new"))
+    monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
+    with pytest.raises(UsageProblem, match="other CLIP weights"):
+        module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,25 @@ def test_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
     RunFolder.create(str(tmp_path), load_config("embedded"))
     with pytest.raises(UsageProblem, match=r"seed: 0 -> 5.*--out"):
         RunFolder.create(str(tmp_path), load_config("embedded", seed=5))
+
+
+def test_a_run_is_held_to_the_scorer_it_was_begun_with(tmp_path: Path) -> None:
+    config = load_config("embedded")
+    RunFolder.create(str(tmp_path), config).hold_to_scorer("old")
+    again = RunFolder.create(str(tmp_path), config)
+    again.hold_to_scorer("old")
+    with pytest.raises(UsageProblem, match=r"other CLIP weights \(old\).*\(new\).*--out"):
+        again.hold_to_scorer("new")
+    assert again.config() == config
+
+
+def test_a_run_that_noted_no_scorer_takes_the_first_it_meets(tmp_path: Path) -> None:
+    config = load_config("embedded")
+    RunFolder.create(str(tmp_path), config)
+    assert "scorer_digest" not in json.loads((tmp_path / "run.json").read_text())
+    RunFolder.open(str(tmp_path)).hold_to_scorer("first")
+    with pytest.raises(UsageProblem):
+        RunFolder.open(str(tmp_path)).hold_to_scorer("second")
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
