@@ -98,6 +98,8 @@ class ClassifierConfig(Section):
     """Patches a class is pooled over."""
     adaptive_ratio: float = Field(default=0.5, gt=0, le=1)
     """With adaptive_k a class is pooled over all patches that reach this share of its best one."""
+    opinion_scale: float = Field(default=1.0, gt=0)
+    """The trained model judges images at this multiple of `image_size`: above 1 a small object covers more patches."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Of matrix products; weights, losses and optimizer state stay fp32."""
     contrast_weight: float = Field(default=0.01, ge=0)

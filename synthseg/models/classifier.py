@@ -94,11 +94,13 @@ class PatchClassifier(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Class probabilities (N, K) of RGB images of any size: the mean of each image and its mirror image."""
+        """Class probabilities (N, K) of RGB images of any size, judged at `opinion_scale`: the mean of each image and its mirror image."""
         self.eval()
+        patch = int(cast(Any, self.trunk.patch_embed).feat_ratio(as_scalar=True))
+        size = patch * max(1, round(self.config.image_size * self.config.opinion_scale / patch))
         found = [np.zeros((0, self.head.out_features), np.float32)]
         for start in range(0, len(images), BATCH):
-            batch = to_batch(images[start : start + BATCH], self.config.image_size, self.mean.device)
+            batch = to_batch(images[start : start + BATCH], size, self.mean.device)
             both = self.pool(self(torch.cat([batch, batch.flip(-1)]))[1])
             found.append(((both[: len(batch)] + both[len(batch) :]) / 2).cpu().numpy())
         return np.concatenate(found)
@@ -177,7 +179,7 @@ def _embedded_classifier(config: RunConfig) -> PatchClassifier:
 
 def _timm_classifier(config: RunConfig, *, pretrained: bool) -> PatchClassifier:
     section = config.classifier
-    source: dict[str, Any] = {"pretrained": pretrained}
+    source: dict[str, Any] = {"pretrained": pretrained, "dynamic_img_size": section.opinion_scale != 1}
     if pretrained and section.weights:
         # Through the overlay timm fits positions to the image size and leaves a file's own head out; checkpoint_path does neither.
         source["pretrained_cfg_overlay"] = {"file": section.weights}

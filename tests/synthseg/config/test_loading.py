@@ -109,7 +109,7 @@ def test_a_bad_setting_is_one_line_that_names_it(override: str, message: str) ->
     [
         (["scoring.keep_per_prompt=9"], "cannot exceed images.images_per_prompt"),
         (["scoring.absent_threshold=0.9"], "must not exceed scoring.present_threshold"),
-        (["relabel.absent_threshold=0.95"], "must not exceed relabel.present_threshold"),
+        (["relabel.present_threshold=0.9", "relabel.absent_threshold=0.95"], "must not exceed relabel.present_threshold"),
         (["relabel.drop_threshold=0.4"], "must not exceed relabel.absent_threshold"),
         (["taxonomy=coco", 'classes=["cat"]'], "'painter' knows the classes of VOC only"),
         (["images.engine=diffusers", "images.width=100"], "multiples of 8"),

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from synthseg.config.loading import load_config
 from synthseg.errors import CorruptData, UsageProblem
-from synthseg.models.classifier import classification_loss, load_classifier, new_classifier, to_batch
+from synthseg.models.classifier import PatchClassifier, _embedded_classifier, classification_loss, load_classifier, new_classifier, to_batch
 
 SIZE = 64
 
@@ -69,6 +69,17 @@ def test_probabilities_do_not_depend_on_batch_or_mirror(weights, monkeypatch):
     assert model.probabilities([]).shape == (0, 3)
 
 
+@pytest.mark.parametrize("name", ["test_vit", "embedded"])
+def test_opinions_are_formed_at_their_own_scale(name, weights, monkeypatch):
+    settings = config(model=name, weights=weights, opinion_scale=1.6)
+    model = (_embedded_classifier(settings) if name == "embedded" else new_classifier(settings)).eval()
+    seen = []
+    monkeypatch.setattr(model, "pool", lambda probs: seen.append(probs.shape[1]) or PatchClassifier.pool(model, probs))
+    assert model.probabilities(images((SIZE, SIZE), (90, 70))).shape == (2, 3)
+    patch = model.trunk.patch_embed.feat_ratio(as_scalar=True)
+    assert seen == [round(1.6 * SIZE / patch) ** 2]
+
+
 def test_learns_from_image_labels_alone(weights):
     torch.manual_seed(0)
     model = new_classifier(config(weights=weights, top_k=2)).train()
@@ -95,8 +106,6 @@ def test_round_trip_through_a_file(weights, tmp_path):
 
 
 def test_embedded_trunk_is_built_without_its_weights(tmp_path):
-    from synthseg.models.classifier import _embedded_classifier
-
     embedded = config(model="embedded")
     model = _embedded_classifier(embedded).eval()
     save_file(model.state_dict(), tmp_path / "fold-0.safetensors")
