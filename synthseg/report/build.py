@@ -236,7 +236,7 @@ def _labels(found: Findings) -> dict[str, Any]:
 
 
 def _curves(model: str, curve: Any) -> list[dict[str, Any]]:
-    """One chart a measured quantity of `model`; lines of several folds share it."""
+    """One chart a measured quantity of `model`; lines of several folds share it. A loss that is 0 throughout is switched off: no chart."""
     rows = [row for row in curve if isinstance(row, Mapping)] if isinstance(curve, list) else []
     series: dict[str, dict[str, list[tuple[float, float]]]] = {}
     x_name = next((key for key in _X_KEYS if any(key in row for row in rows)), "")
@@ -252,6 +252,7 @@ def _curves(model: str, curve: Any) -> list[dict[str, Any]]:
             "chart": charts.lines({name: _thinned(points) for name, points in by_line.items()}, x_name or "step", f"{model} {key}"),
         }
         for key, by_line in series.items()
+        if any(value for points in by_line.values() for _, value in points)
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from synthseg.config import load_config
 from synthseg.errors import UsageProblem
 from synthseg.report import build_report
+from synthseg.report.build import _curves
 from synthseg.store.run_folder import RunFolder
 
 
@@ -159,3 +160,8 @@ def test_no_run_is_a_usage_problem(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="holds no run"):
         build_report(str(tmp_path))
     assert not (tmp_path / "report").exists()
+
+
+def test_a_loss_that_is_switched_off_has_no_chart() -> None:
+    curve = [{"iteration": i, "total": 2.0 - i, "consistency": 0.0} for i in range(3)]
+    assert [chart["name"] for chart in _curves("Segmenter", curve)] == ["Segmenter, total"]
