@@ -31,6 +31,7 @@ from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
 from synthseg.report import build_report
 from synthseg.stages import Stage
+from synthseg.store.disk import full_disk_named
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage as ShardStage
 from synthseg.store.verify import VerifyReport, stage_schema, verify_run
@@ -188,7 +189,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
         Stage.segmenter: run.segmenter,
         Stage.evaluate: run.evaluate,
     }
-    with interrupt.remembered(), ray_session(config, verbose=verbose):
+    with interrupt.remembered(), full_disk_named(), ray_session(config, verbose=verbose):
         for name, stage in stages.items():
             stage()
             interrupt.check()
@@ -209,7 +210,7 @@ def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
     if not folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
         raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
     preflight(config)
-    with ray_session(config, verbose=verbose):
+    with full_disk_named(), ray_session(config, verbose=verbose):
         _Run(config, folder, progress).evaluate()
     build_report(out)
 

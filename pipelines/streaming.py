@@ -20,7 +20,8 @@ import ray
 from pipelines import interrupt
 from pipelines.session import STAGE_WORKER_CPUS
 from pipelines.stacks import collect
-from synthseg.errors import CorruptData, RunFailure, SynthSegError, UsageProblem
+from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
+from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
 
 _END = object()
@@ -53,12 +54,14 @@ class _Guarded:
 
 
 def _describe(error: Exception) -> dict[str, Any]:
+    if is_full(error):
+        error = disk_full(error)
     if isinstance(error, SynthSegError):
         return {"error": str(error), "kind": type(error).__name__}
     return {"error": f"{type(error).__name__}: {error}", "kind": "", "traceback": traceback.format_exc()}
 
 
-_KINDS: dict[str, type[SynthSegError]] = {kind.__name__: kind for kind in (UsageProblem, RunFailure, CorruptData)}
+_KINDS: dict[str, type[SynthSegError]] = {kind.__name__: kind for kind in (UsageProblem, RunFailure, DiskFull, CorruptData)}
 
 
 def run_stage(
@@ -108,6 +111,8 @@ def run_stage(
         if item is _END:
             return
         if isinstance(item, BaseException):
+            if is_full(item):
+                raise disk_full(item) from item
             raise RunFailure(f"ray: {str(item).strip().splitlines()[-1]}; the same command resumes") from item
         if "error" in item:
             if item["kind"]:

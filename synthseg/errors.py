@@ -16,7 +16,11 @@ class UsageProblem(SynthSegError):
 
 
 class RunFailure(SynthSegError):
-    """The run itself could not go on: disk full, a stage without progress, outcomes that do not add up."""
+    """The run itself could not go on: a stage without progress, outcomes that do not add up."""
+
+
+class DiskFull(RunFailure):
+    """No space is left for what the run must write. What was published before stays, and the same command resumes."""
 
 
 class CorruptData(SynthSegError):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ray import train
 from ray.train.torch import get_device, prepare_model
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
@@ -30,7 +30,7 @@ from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.models.augment import change_looks
 from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
-from training.loop import Curves, epoch_order, one_thread_on_cpu, read_curves, schedule
+from training.loop import Curves, epoch_order, one_thread_on_cpu, read_curves, schedule, write_whole
 from training.trainer import train_workers
 
 REPORT_EVERY = 5
@@ -163,11 +163,8 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
             curves.write(fold=fold, iteration=iteration + 1, loss=total / count, learning_rate=section.learning_rate * factor)
             total = 0.0
     if rank == 0:
-        path = checkpoint_path(out_dir, fold)
-        part = path.with_suffix(".part")
         state = {name: tensor.detach().contiguous().cpu() for name, tensor in classifier.state_dict().items()}
-        save_file(state, part, metadata={FINGERPRINT: fingerprint})
-        part.replace(path)
+        write_whole(checkpoint_path(out_dir, fold), save(state, metadata={FINGERPRINT: fingerprint}))
 
 
 def batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from synthseg.store.disk import full_disk_named
 
 
 def one_thread_on_cpu() -> None:
@@ -43,11 +46,24 @@ def epoch_order(start: int, count: int, size: int, *seed: int) -> list[int]:
     return found
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a resumable state at once: a reader sees the old one or the new one."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file at once: a reader sees the old one or the new one. DiskFull when no space is left; the old one then stays."""
     part = path.with_suffix(".part")
-    torch.save(dict(state), part)
-    part.replace(path)
+    with full_disk_named(str(path)):
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a resumable state at once."""
+    # torch's own writer hides why it could not write.
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -64,11 +80,11 @@ class Curves:
     def __init__(self, path: Path, resumed_at: int) -> None:
         self._path = path
         kept = [line for line in read_curves(path) if line["iteration"] <= resumed_at] if resumed_at else []
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write(self, **values: float) -> None:
         """Append one line; `iteration` is one of the values."""
-        with self._path.open("a", encoding="utf-8") as file:
+        with full_disk_named(str(self._path)), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({key: round(value, 6) for key, value in values.items()}) + "\n")
 
 

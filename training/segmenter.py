@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from ray import train
 from ray.train.torch import get_device, prepare_model
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
@@ -35,7 +35,7 @@ from synthseg.models.losses import Losses, LossWeights, decoder_losses, own_labe
 from synthseg.models.pseudo_masks import Mask, to_batch
 from synthseg.models.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
-from training.loop import Curves, epoch_order, load_state, one_thread_on_cpu, read_curves, save_state, schedule, share_of_batch
+from training.loop import Curves, epoch_order, load_state, one_thread_on_cpu, read_curves, save_state, schedule, share_of_batch, write_whole
 from training.trainer import train_workers
 
 CHECKPOINT = "decoder.safetensors"
@@ -247,6 +247,5 @@ class _Trainer:
 
     def export(self) -> None:
         """Write the averaged weights, whole or not at all."""
-        part = self._out_dir / f"{CHECKPOINT}.part"
-        save_file({name: tensor.contiguous().cpu() for name, tensor in self._average.state_dict().items()}, part)
-        part.replace(self._out_dir / CHECKPOINT)
+        state = {name: tensor.contiguous().cpu() for name, tensor in self._average.state_dict().items()}
+        write_whole(self._out_dir / CHECKPOINT, save(state))

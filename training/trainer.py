@@ -12,6 +12,7 @@ from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from synthseg.errors import RunFailure
+from synthseg.store.disk import disk_full, is_full
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
@@ -23,7 +24,7 @@ def train_workers(
     """Run `worker(settings)` on `num_workers` workers and wait for all; each has a GPU where the cluster has enough of them.
 
     What the training leaves, the workers write themselves: Ray's own files below `out_dir` go in the end. Needs a Ray cluster
-    that is up. RunFailure, named after `name`, when a worker fails.
+    that is up. RunFailure, named after `name`, when a worker fails, DiskFull when it had no space to write.
     """
     scratch = out_dir / "ray"
     use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers
@@ -41,6 +42,9 @@ def train_workers(
     try:
         trainer.fit()
     except train.TrainingFailedError as error:
+        failures = [*getattr(error, "worker_failures", {}).values(), error]
+        if full := next((failure for failure in failures if is_full(failure)), None):
+            raise disk_full(full, str(out_dir)) from error
         raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import DiskFull, RunFailure, UsageProblem
+from synthseg.store.disk import full_disk_named
 
 _TEMPORARY = ".tmp-"
 
@@ -41,10 +42,12 @@ class Files:
         return f"{self._base}/{name}"
 
     def prepare(self) -> None:
-        """Make the root and prove that it can be written. UsageProblem says why not."""
+        """Make the root and prove that it can be written. UsageProblem says why not, DiskFull that only space is missing."""
         try:
             self.write(".writable", b"")
             self.delete(".writable")
+        except DiskFull:
+            raise
         except (RunFailure, OSError) as error:
             raise UsageProblem(f"out: '{self.root}' cannot be written ({error}); choose another folder with --out") from error
 
@@ -58,24 +61,22 @@ class Files:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write `name` whole or not at all. RunFailure when the disk is full or went away."""
+        """Write `name` whole or not at all. DiskFull when no space is left, RunFailure when the disk went away."""
         target = self.path(name)
-        try:
+        with _failures_named(target):
             if self._local:
                 _write_local(Path(target), content)
             else:
                 with self._fs.open_output_stream(target, compression=None) as stream:
                     stream.write(content)
-        except OSError as error:
-            raise RunFailure(f"out: writing '{target}' failed ({error}); free some space, then run the same command again") from error
 
     def append(self, name: str, line: str) -> None:
-        """Add one line to `name`; on stores without append the file is written anew."""
+        """Add one line to `name`; on stores without append the file is written anew. Fails as `write` does."""
         if self._local:
             path = Path(self.path(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
+            with _failures_named(str(path)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _append_local(path, line)
             return
         before = self.read(name) if self.exists(name) else b""
         self.write(name, before + line.encode() + b"\n")
@@ -134,6 +135,23 @@ def _resolve(root: str) -> tuple[pafs.FileSystem, str]:
             raise UsageProblem(f"out: '{root}' names no store this machine can reach ({error})") from error
         fs = pafs.PyFileSystem(pafs.FSSpecHandler(inner))
     return fs, base.rstrip("/")
+
+
+@contextmanager
+def _failures_named(target: str) -> Iterator[None]:
+    """DiskFull or RunFailure instead of an OSError while `target` is written."""
+    try:
+        with full_disk_named(target):
+            yield
+    except OSError as error:
+        raise RunFailure(f"out: writing '{target}' failed ({error}); mend that and run the same command again") from error
+
+
+def _append_local(path: Path, line: str) -> None:
+    with path.open("ab+") as stream:
+        # A line that a kill or a full disk cut short must not take the next one with it.
+        torn = stream.tell() > 0 and stream.seek(-1, os.SEEK_END) >= 0 and stream.read(1) != b"\n"
+        stream.write(b"\n" * torn + line.encode() + b"\n")
 
 
 def _write_local(target: Path, content: bytes) -> None:

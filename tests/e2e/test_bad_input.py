@@ -42,6 +42,14 @@ def test_an_out_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs the device that is always full")
+def test_a_full_disk_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    done = synthseg("run", "--out", str(tmp_path), timeout_s=60)
+    assert done.returncode == 1
+    assert done.stderr == f"error: out: no space left to write '{tmp_path}/events.jsonl'; free some and run the same command again\n"
+
+
 def test_missing_weights_are_named_with_the_command_that_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from synthseg.config import load_config
     from synthseg.engines import availability

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +10,7 @@ import pytest
 
 from pipelines import run as module
 from synthseg.config import load_config
-from synthseg.errors import UsageProblem
+from synthseg.errors import DiskFull, UsageProblem
 from synthseg.progress import SilentProgress
 from synthseg.store.run_folder import RunFolder
 
@@ -72,4 +74,15 @@ def test_other_clip_weights_are_refused_before_ray_starts(tmp_path: Path, monkey
     monkeypatch.setattr(module, "build_scorer", lambda config: SimpleNamespace(digest="new"))
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
     with pytest.raises(UsageProblem, match="other CLIP weights"):
+        module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
+
+
+def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(run: module._Run) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")
+
+    monkeypatch.setattr(module, "build_scorer", lambda config: SimpleNamespace(digest="the same"))
+    monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: nullcontext())
+    monkeypatch.setattr(module._Run, "prompts", full)
+    with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/ray/session'; free some and run the same command again$"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())

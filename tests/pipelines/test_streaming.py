@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from pipelines.session import ray_session
 from pipelines.stacks import register
 from pipelines.streaming import run_stage
 from synthseg.config import load_config
-from synthseg.errors import RunFailure
+from synthseg.errors import DiskFull, RunFailure
+from synthseg.records import sample_schema, samples
 from synthseg.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.timeout(240)
@@ -39,7 +41,29 @@ class Worker:
             os._exit(1)
         if what == "bug":
             raise KeyError("no such thing")
+        if what == "no room":
+            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/scratch")
+        if what == "publish":
+            self._publish(name)
         return {"name": name, "num_rows": shard.num_rows}
+
+    def _publish(self, name: str) -> None:
+        """Publishes a shard of one row; the disk is full from the write on whose number stands in the file `no room for NAME`."""
+        limit = self._marks / f"no room for {name}"
+        last_write = int(limit.read_text()) - 1 if limit.exists() else 2
+        writes = iter(range(last_write))
+
+        def fsync(_: int) -> None:
+            if next(writes, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            RunFolder(str(self._marks)).shards.publish("images", name, samples([key(name)], "key"))
+
+
+def key(name: str) -> dict[str, Any]:
+    return {"sample_id": name, "class_ids": [1], "ordinal": 0, "seed": 7}
 
 
 def hang_here() -> None:
@@ -91,6 +115,26 @@ def test_a_bug_is_named_and_its_traceback_kept(session: None, tmp_path: Path) ->
     with pytest.raises(RunFailure, match=r"KeyError: 'no such thing' \(the traceback is in "):
         run(shards("bug"), tmp_path)
     assert "test_streaming.py" in (tmp_path / "events.jsonl").read_text()
+
+
+def test_no_room_in_a_worker_is_said_in_one_line(session: None, tmp_path: Path) -> None:
+    with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/scratch'; free some and run the same command again$"):
+        run(shards("no room"), tmp_path)
+
+
+@pytest.mark.parametrize("full_from_write", [1, 2], ids=["data", "marker"])
+def test_a_disk_full_in_the_middle_loses_nothing(session: None, tmp_path: Path, full_from_write: int) -> None:
+    store = RunFolder(str(tmp_path)).shards
+    limit = tmp_path / "no room for shard-1"
+    limit.write_text(str(full_from_write))
+    run(shards("publish"), tmp_path)
+    with pytest.raises(DiskFull, match=r"^out: no space left to write '.*/images/shard-1.*'; free some and run the same command again$"):
+        run(shards("publish", "publish")[1:], tmp_path)
+    assert list(store.markers("images")) == ["shard-0"]
+    limit.unlink()
+    assert store.discard_unpublished("images") == full_from_write - 1
+    run(shards("publish", "publish", "publish")[1:], tmp_path)
+    assert store.read_all("images", sample_schema("key")).to_pylist() == [key(f"shard-{i}") for i in range(3)]
 
 
 def test_a_dead_worker_is_replaced_and_loses_no_shard(session: None, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 import torch
 
+from synthseg.errors import DiskFull
 from training.loop import Curves, epoch_order, load_state, read_curves, save_state, schedule, share_of_batch
 
 
@@ -42,6 +44,21 @@ def test_state_comes_back_for_its_own_training_only(tmp_path: Path) -> None:
     assert state["iteration"] == 3
     assert torch.equal(state["weights"]["w"], torch.ones(2))
     assert load_state(path, "b") is None
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_full_disk_keeps_the_old_state_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.pt"
+    save_state(path, {"iteration": 1, "fingerprint": "a"})
+
+    def full(part: Path, content: bytes) -> None:
+        part.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFull, match=r"state\.pt.*free some"):
+        save_state(path, {"iteration": 2, "fingerprint": "a"})
+    assert load_state(path, "a") == {"iteration": 1, "fingerprint": "a"}
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import ray
 from ray import train
 
-from synthseg.errors import RunFailure
+from synthseg.errors import DiskFull, RunFailure
+from training.loop import save_state
 from training.trainer import train_workers
 
 
@@ -31,6 +33,14 @@ def fail(settings: dict[str, Any]) -> None:
     raise ValueError(settings["reason"])
 
 
+def fill_the_disk(settings: dict[str, Any]) -> None:
+    def full(part: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Path.write_bytes = full  # type: ignore[method-assign]
+    save_state(Path(settings["path"]), {"iteration": 1})
+
+
 def test_every_worker_works_and_nothing_of_ray_stays(cluster: None, tmp_path: Path) -> None:
     train_workers("toy", leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 2)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"rank-0": "2", "rank-1": "2"}
@@ -40,4 +50,11 @@ def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path)
     with pytest.raises(RunFailure, match=r"^toy training failed: .*no such luck") as raised:
         train_workers("toy", fail, {"reason": "no such luck"}, tmp_path, 1)
     assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    with pytest.raises(DiskFull, match=rf"^out: no space left to write '{path}'; free some and run the same command again$"):
+        train_workers("toy", fill_the_disk, {"path": str(path)}, tmp_path, 1)
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import DiskFull, RunFailure, UsageProblem
 from synthseg.store.files import Files
 
 
@@ -25,10 +25,35 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFailure, match=r"a\.bin.*No space left.*same command"):
+    with pytest.raises(DiskFull, match=r"a\.bin.*free some and run the same command again"):
         files.write("a.bin", b"new")
+    with pytest.raises(DiskFull):
+        files.prepare()
     assert files.read("a.bin") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs the device that is always full")
+def test_a_line_that_no_longer_fits_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="log"):
+        Files(str(tmp_path)).append("log", "line")
+
+
+def test_a_line_cut_short_does_not_take_the_next_one_with_it(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    files.append("log", "one")
+    (tmp_path / "log").write_bytes(files.read("log") + b"tw")
+    files.append("log", "three")
+    files.append("log", "four")
+    assert files.read("log") == b"one\ntw\nthree\nfour\n"
+
+
+def test_a_disk_that_went_away_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for write in (lambda files: files.write("file/a", b"1"), lambda files: files.append("file/a", "1")):
+        with pytest.raises(RunFailure, match=r"writing '.*file/a' failed"):
+            write(Files(str(tmp_path)))
 
 
 def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
