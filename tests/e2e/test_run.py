@@ -89,7 +89,7 @@ def test_workers_and_batches_change_no_image(finished: Finished, tmp_path: Path)
 
 
 def test_workers_and_batches_change_nothing_the_language_model_asks_for(tmp_path: Path) -> None:
-    settings = ("prompts.engine=llama", "prompts.prompts_per_class=3", "images.images_per_prompt=2")
+    settings = ("prompts.engine=llama", "prompts.prompts_per_class=3", "images.images_per_prompt=2", "scoring.keep_per_prompt=2")
     found = []
     for workers, batch in ((1, 4), (2, 16)):
         out = tmp_path / f"workers-{workers}"
