@@ -46,6 +46,8 @@ class ImageEvent:
     index: int
     result: GeneratedImage | GenerationFailure
     final: bool = True
+    engine_s: float = 0.0
+    """This image's share of its batch's engine time, in a final event; it is charged to the key's image seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,25 @@ class Readiness:
     parts: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What one replica has done since it started and what it has in hand; `/metrics` shows it under these names."""
+
+    deployment: str
+    """TextEngine, ImageEngine or PromptAgent."""
+    replica: str
+    queued: int
+    """Requests that wait for the engine."""
+    running: int
+    """Requests in the engine's current call."""
+    batches: int
+    requests: int
+    """Requests in all `batches` together."""
+    engine_s: float
+    """Time spent in the engine."""
+    max_batch_size: int
+
+
 class Backend(Protocol):
     """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded; cancelling a call frees its slot."""
 
@@ -106,6 +127,10 @@ class Backend(Protocol):
 
     async def readiness(self) -> Readiness:
         """Ready only after each engine has answered a warm-up request, and while replicas are alive."""
+        ...
+
+    async def stats(self) -> list[EngineStats]:
+        """One entry a living replica; what does not answer in time is left out."""
         ...
 
 
