@@ -182,3 +182,17 @@ def test_llm_prompts_are_more_diverse_than_the_control_at_the_same_count(scorer:
         assert len(result.accepted) == 10
         similarity[type(engine)] = result.rounds[-1].mean_neighbour_similarity
     assert similarity[LlamaEngine] < similarity[TemplateEngine]
+
+
+def test_rounds_are_shown_as_they_end(scorer: Any) -> None:
+    shown: list[dict[str, Any]] = []
+    sizes: list[int] = []
+
+    def on_round(rows: Sequence[dict[str, Any]]) -> None:
+        shown.extend(rows)
+        sizes.append(len(rows))
+
+    agent = PromptAgent(config(), VOC, scorer, TemplateEngine().generate)
+    result = agent.run_class(HORSE, 1, on_round)
+    assert shown == result.candidates
+    assert sizes == [report.candidates for report in result.rounds]
