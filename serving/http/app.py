@@ -1,0 +1,84 @@
+"""The FastAPI application over a `Backend` and a `JobService`.
+
+Build it in the process that serves it: it holds an open database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from serving.http import errors, logs
+from serving.http.access import AccessMiddleware
+from serving.http.backend import Backend, JobService
+from serving.http.database import Database
+from serving.http.deps import Deps
+from serving.http.files import FileStore
+from serving.http.idempotency import IdempotencyMiddleware
+from serving.http.limits import Limits
+from serving.http.metrics import Metrics
+from serving.http.middleware import BodyMiddleware, ObserveMiddleware
+from serving.http.routes import models
+from serving.keys import KeyStore, keys_path
+from synthseg import __version__
+from synthseg.config.schema import RunConfig
+
+ROUTERS = (models.router,)
+"""Every part of the API: `router(deps) -> APIRouter`."""
+
+
+def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> FastAPI:
+    """The endpoint. `jobs` None leaves /v1/jobs out. UsageProblem when serving.state_dir or the file of keys cannot be used."""
+    serving = config.serving
+    logs.configure(serving)
+    keys = KeyStore(keys_path(serving))
+    keys.any()
+    database = Database(Path(serving.state_dir).expanduser(), serving.state_journal)
+    deps = Deps(
+        backend=backend,
+        jobs=jobs,
+        config=config,
+        files=FileStore(database, serving.files_ttl_s, serving.files_max_bytes),
+        limits=Limits(database),
+        metrics=Metrics(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        database.close()
+
+    app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    errors.install(app)
+    for build in ROUTERS:
+        app.include_router(build(deps), responses=errors.responses(400, 401, 429, 500))
+
+    # The one added last sees a request first.
+    app.add_middleware(
+        IdempotencyMiddleware,
+        database=database,
+        ttl_s=serving.files_ttl_s,
+        lease_s=serving.deadline_s,
+        max_bytes=serving.files_max_bytes,
+    )
+    app.add_middleware(BodyMiddleware, max_bytes=serving.max_body_bytes)
+    app.add_middleware(AccessMiddleware, keys=keys, limits=deps.limits, serving=serving)
+    if serving.cors_origins:
+        app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))
+    app.add_middleware(ObserveMiddleware, metrics=deps.metrics)
+    return app
+
+
+def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
+    """Browsers of these origins may call the API with a key; cookies are never used."""
+    return {
+        "allow_origins": list(origins),
+        "allow_methods": ["GET", "POST", "DELETE"],
+        "allow_headers": ["authorization", "content-type", "idempotency-key", "x-request-id"],
+        "expose_headers": ["x-request-id", "retry-after", "openai-processing-ms", "idempotent-replayed"],
+    }

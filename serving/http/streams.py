@@ -1,0 +1,143 @@
+"""Server-sent events, and waiting for an answer while watching that somebody still wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving.http.errors import translate, unexpected
+
+Answer = TypeVar("Answer")
+
+HEARTBEAT_S: Final = 15.0
+"""Silence after which a comment is sent, so that proxies keep the connection."""
+DONE: Final = "[DONE]"
+"""Last data of OpenAI's text streams."""
+
+_LOG = logging.getLogger("synthseg.serving")
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody reads an answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event. `data` is JSON, or a bare string such as `[DONE]`."""
+
+    data: Mapping[str, Any] | str
+    name: str = ""
+
+    def encode(self) -> bytes:
+        """The event on the wire."""
+        data = self.data if isinstance(self.data, str) else json.dumps(self.data, separators=(",", ":"), allow_nan=False)
+        return (f"event: {self.name}\n" if self.name else "").encode() + f"data: {data}\n\n".encode()
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of `work`, which is cancelled the moment the client goes away (ClientGone). The body must have been read."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        await _stop(task, gone)
+
+
+async def event_stream(request: Request, events: AsyncIterator[Event]) -> EventStream:
+    """A response of `events`. The first one is awaited here, so that a refusal is still an HTTP error and no broken stream."""
+    try:
+        first = await while_connected(request, _next(events))
+    except BaseException:
+        await _close(events)
+        raise
+    return EventStream(first, events)
+
+
+class EventStream(Response):
+    """Sends events as they come. When the client leaves, the iterator is closed and with it the work behind it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: Event | None, events: AsyncIterator[Event]) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run as an ASGI application."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        sender = asyncio.ensure_future(self._send_all(scope, send))
+        try:
+            await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not sender.done():
+                raise ClientGone
+            sender.result()
+        except OSError:
+            raise ClientGone from None
+        finally:
+            await _stop(sender, gone)
+            await _close(self._events)
+
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._chunks(scope)) as chunks:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _chunks(self, scope: Scope) -> AsyncGenerator[bytes, None]:
+        event = self._first
+        following: asyncio.Future[Event | None] | None = None
+        try:
+            while event is not None:
+                yield event.encode()
+                following = asyncio.ensure_future(_next(self._events))
+                while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
+                    yield b": still working\n\n"
+                event = following.result()
+        except Exception as error:  # noqa: BLE001 - the status line is long sent: the stream itself must say what went wrong
+            known = translate(error)
+            if known is None:
+                _LOG.exception("stream failed")
+            known = known or unexpected()
+            scope.setdefault("state", {})["stream_error"] = known
+            yield Event(known.body.model_dump(), "error").encode()
+        finally:
+            if following is not None:
+                await _stop(following)
+
+
+async def _next(events: AsyncIterator[Event]) -> Event | None:
+    return await anext(events, None)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stop(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what is still running and wait until it has let go of what it held."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(events: AsyncIterator[Any]) -> None:
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await close()
