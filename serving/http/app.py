@@ -23,12 +23,12 @@ from serving.http.idempotency import IdempotencyMiddleware
 from serving.http.limits import Limits
 from serving.http.metrics import Metrics
 from serving.http.middleware import BodyMiddleware, ObserveMiddleware
-from serving.http.routes import models
+from serving.http.routes import files, health, images, models
 from serving.keys import KeyStore, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
-ROUTERS = (models.router,)
+ROUTERS = (images.router, models.router, files.router, health.router)
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 

@@ -30,9 +30,16 @@ _SECURITY: Final[Mapping[str, str]] = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
-"""A route that serves a page sets a content-security-policy of its own."""
+_NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_OWN_FILES: Final = (
+    f"{_NOTHING}; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' blob: data:; manifest-src 'self'"
+)
+
+
+def _security_headers(path: str) -> dict[str, str]:
+    """Answers of the API load nothing; pages load our own files only. A route may set a policy of its own."""
+    return {**_SECURITY, "content-security-policy": _NOTHING if path.startswith("/v1/") else _OWN_FILES}
 
 
 class ObserveMiddleware:
@@ -60,7 +67,7 @@ class ObserveMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
-                for name, value in {**_SECURITY, **state["headers"]}.items():
+                for name, value in {**_security_headers(scope["path"]), **state["headers"]}.items():
                     headers.setdefault(name, value)
                 state["refusal"] = headers.get("x-error-code", "")
                 del headers["x-error-code"]

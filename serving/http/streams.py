@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serving.http.backend import DeadlineExceeded
 from serving.http.errors import translate, unexpected
 
 Answer = TypeVar("Answer")
@@ -56,26 +57,71 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -
         await _stop(task, gone)
 
 
-async def event_stream(request: Request, events: AsyncIterator[Event]) -> EventStream:
+async def within(deadline_s: float, items: AsyncGenerator[Answer, None]) -> AsyncGenerator[Answer, None]:
+    """`items` until `deadline_s` from now, then DeadlineExceeded. The time a slow reader takes counts too."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    async with contextlib.aclosing(items):
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    item = await anext(items)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise DeadlineExceeded from None
+            yield item
+
+
+async def event_stream(request: Request, events: AsyncGenerator[Event, None]) -> EventStream:
     """A response of `events`. The first one is awaited here, so that a refusal is still an HTTP error and no broken stream."""
+    pump = _Pump(events)
     try:
-        first = await while_connected(request, _next(events))
+        first = await while_connected(request, pump.next())
     except BaseException:
-        await _close(events)
+        await pump.stop()
         raise
-    return EventStream(first, events)
+    return EventStream(first, pump)
+
+
+class _Pump:
+    """Runs a generator in one task, one event ahead of its reader, so that timeouts and cancellation inside it work as written."""
+
+    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+        self._ahead: asyncio.Queue[Event | Exception | None] = asyncio.Queue(maxsize=1)
+        self._task = asyncio.create_task(self._run(events))
+
+    async def next(self) -> Event | None:
+        """The next event, None after the last; raises what the generator raised."""
+        found = await self._ahead.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def stop(self) -> None:
+        """End the generator, and with it the work behind it."""
+        await _stop(self._task)
+
+    async def _run(self, events: AsyncGenerator[Event, None]) -> None:
+        last = None
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await self._ahead.put(event)
+        except Exception as error:  # noqa: BLE001 - it belongs to the reader
+            last = error
+        await self._ahead.put(last)
 
 
 class EventStream(Response):
-    """Sends events as they come. When the client leaves, the iterator is closed and with it the work behind it."""
+    """Sends events as they come. When the client leaves, the generator is closed and with it the work behind it."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Event | None, events: AsyncIterator[Event]) -> None:
+    def __init__(self, first: Event | None, pump: _Pump) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first = first
-        self._events = events
+        self._pump = pump
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run as an ASGI application."""
@@ -90,7 +136,7 @@ class EventStream(Response):
             raise ClientGone from None
         finally:
             await _stop(sender, gone)
-            await _close(self._events)
+            await self._pump.stop()
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -101,14 +147,16 @@ class EventStream(Response):
 
     async def _chunks(self, scope: Scope) -> AsyncGenerator[bytes, None]:
         event = self._first
-        following: asyncio.Future[Event | None] | None = None
         try:
             while event is not None:
                 yield event.encode()
-                following = asyncio.ensure_future(_next(self._events))
-                while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
-                    yield b": still working\n\n"
-                event = following.result()
+                following = asyncio.ensure_future(self._pump.next())
+                try:
+                    while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
+                        yield b": still working\n\n"
+                    event = following.result()
+                finally:
+                    following.cancel()
         except Exception as error:  # noqa: BLE001 - the status line is long sent: the stream itself must say what went wrong
             known = translate(error)
             if known is None:
@@ -116,13 +164,6 @@ class EventStream(Response):
             known = known or unexpected()
             scope.setdefault("state", {})["stream_error"] = known
             yield Event(known.body.model_dump(), "error").encode()
-        finally:
-            if following is not None:
-                await _stop(following)
-
-
-async def _next(events: AsyncIterator[Event]) -> Event | None:
-    return await anext(events, None)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -135,9 +176,3 @@ async def _stop(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _close(events: AsyncIterator[Any]) -> None:
-    close = getattr(events, "aclose", None)
-    if close is not None:
-        await close()
