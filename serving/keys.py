@@ -54,6 +54,17 @@ class KeyRecord:
     """None takes serving.requests_per_min; 0 sets no limit."""
     image_seconds_per_min: float | None = None
 
+    def public(self) -> dict[str, str | float | None]:
+        """What may be shown: everything but salt and hash."""
+        return {
+            "name": self.name,
+            "id": self.key_id,
+            "requests_per_min": self.requests_per_min,
+            "image_seconds_per_min": self.image_seconds_per_min,
+            "created": _date(self.created),
+            "revoked": _date(self.revoked),
+        }
+
 
 def keys_path(serving: ServingConfig) -> Path:
     """The file of keys of this configuration."""
@@ -162,6 +173,10 @@ def tenant_of(record: KeyRecord, serving: ServingConfig) -> Tenant:
         requests_per_min=serving.requests_per_min if record.requests_per_min is None else record.requests_per_min,
         image_seconds_per_min=serving.image_seconds_per_min if record.image_seconds_per_min is None else record.image_seconds_per_min,
     )
+
+
+def _date(seconds: float | None) -> str | None:
+    return None if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
 
 
 def _hash(key: str, salt: str) -> str:
