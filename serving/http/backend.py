@@ -22,6 +22,10 @@ class Overloaded(Exception):
         self.queued = queued
 
 
+class Conflict(Exception):
+    """The state of things does not allow this now; the message says what stands in the way."""
+
+
 class EngineUnavailable(Exception):
     """No replica of an engine can answer (dead, or still starting)."""
 
@@ -153,7 +157,10 @@ class JobService(Protocol):
     """Runs of the pipeline as Ray jobs. A tenant sees its own jobs only; a foreign id is as unknown as a wrong one (KeyError)."""
 
     async def submit(self, tenant: str, spec: dict[str, Any]) -> Job:
-        """Start `synthseg run` with `spec` (preset, classes, per_class, seed, settings). UsageProblem before anything starts."""
+        """Start `synthseg run` with `spec` (preset, classes, per_class, seed, settings as section.key=value).
+
+        UsageProblem before anything starts, Conflict while the same run is going, Overloaded when too many of the tenant's wait.
+        """
         ...
 
     async def get(self, tenant: str, job_id: str) -> Job:
@@ -169,7 +176,7 @@ class JobService(Protocol):
         ...
 
     def events(self, tenant: str, job_id: str) -> AsyncIterator[dict[str, Any]]:
-        """Lines of the run's events.jsonl from the first on, then a last one of type `job_finished`."""
+        """Lines of the run's events.jsonl from the first on, then a last one whose `event` is job_finished."""
         ...
 
     async def gallery(self, tenant: str, job_id: str, *, offset: int, limit: int) -> list[dict[str, Any]]:
@@ -178,4 +185,8 @@ class JobService(Protocol):
 
     async def image(self, tenant: str, job_id: str, sample_id: str) -> bytes:
         """Encoded image of one sample (KeyError when there is none)."""
+        ...
+
+    async def report(self, tenant: str, job_id: str) -> bytes:
+        """The run's page as HTML (KeyError before the run has written it)."""
         ...

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from serving.http.backend import DeadlineExceeded, EngineUnavailable, Overloaded
+from serving.http.backend import Conflict, DeadlineExceeded, EngineUnavailable, Overloaded
 from synthseg.errors import UsageProblem
 
 _INVALID: Final = "invalid_request_error"
@@ -112,6 +112,8 @@ def translate(error: Exception) -> ApiError | None:
     if isinstance(error, Overloaded):
         message = f"The server is busy: {error.queued} requests are queued. Try again in {max(math.ceil(error.retry_after_s), 1)} s."
         return too_many(message, error.retry_after_s, "overloaded")
+    if isinstance(error, Conflict):
+        return ApiError(409, str(error), code="conflict", headers={"x-should-retry": "false"})
     if isinstance(error, DeadlineExceeded):
         # A client that retried at once would double the load that made this one late.
         return ApiError(
@@ -152,7 +154,7 @@ def install(app: FastAPI) -> None:
             raise error
         return _http_error(error).response()
 
-    for kind in (ApiError, Overloaded, EngineUnavailable, DeadlineExceeded, UsageProblem):
+    for kind in (ApiError, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, UsageProblem):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, routing)

@@ -94,6 +94,10 @@ class ServingConfig(Section):
     """Offer /v1/jobs."""
     jobs_dir: str = ""
     """Folder or URI under which jobs put their runs; empty means jobs in state_dir."""
+    max_running_jobs: int = Field(default=1, gt=0)
+    """Runs going at once; the others wait their turn, the key that was served longest ago first."""
+    max_queued_jobs: int = Field(default=16, gt=0)
+    """Runs of one key that may wait; the next one is refused with 429."""
 
     gateway: GatewayConfig = GatewayConfig()
     prompt_agent: PromptAgentConfig = PromptAgentConfig()
