@@ -68,6 +68,11 @@ async function read(reader) {
   }
 }
 
+/** The status that an error inside a stream would have had; its line was sent long before. */
+function statusOf({ type, code }) {
+  return { overloaded: 429, rate_limit_exceeded: 429, engine_unavailable: 503, deadline_exceeded: 504 }[code] ?? (type === "invalid_request_error" ? 400 : 500);
+}
+
 function parse(block) {
   let type = "";
   const lines = [];
@@ -77,7 +82,7 @@ function parse(block) {
   }
   if (!lines.length || lines[0] === "[DONE]") return null;
   const data = JSON.parse(lines.join("\n"));
-  if (data.error && typeof data.error === "object") throw new ApiProblem(data.error.status ?? 500, data.error);
+  if (type === "error") throw new ApiProblem(statusOf(data.error), data.error);
   return { type: type || data.type || "", data };
 }
 

@@ -1,6 +1,6 @@
 // The entry: which view is open, and how the server is.
 
-import { apiKey, call, json } from "./api.js";
+import { call, json } from "./api.js";
 import { setUpCreate } from "./create.js";
 import { byId } from "./dom.js";
 import { askForKey, setUpKey } from "./key.js";
@@ -52,4 +52,4 @@ route();
 askState();
 setInterval(askState, POLL_MS);
 document.addEventListener("visibilitychange", askState);
-if (limits.needs_key && !apiKey.get()) askForKey();
+json("v1/models").catch((problem) => problem.status === 401 && askForKey());

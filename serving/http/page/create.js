@@ -9,6 +9,7 @@ const SHOWN_SETS = 24;
 const form = byId("composer");
 const canvas = byId("canvas");
 const button = byId("generate");
+let greeting = null; // what the empty canvas shows
 let running = null; // the AbortController of the request that is going
 
 /** Wire the form. `limits` is page/config.json. */
@@ -16,7 +17,8 @@ export function setUpCreate(limits) {
   for (const size of limits.sizes) byId("size").append(make("option", { value: size, text: size.replace("x", " × ") }));
   byId("size").value = limits.default_size;
   byId("n").value = Math.min(4, limits.max_images);
-  canvas.append(welcome(limits.examples));
+  greeting = welcome(limits.examples);
+  canvas.append(greeting);
   for (const step of form.querySelectorAll("[data-step]")) {
     step.addEventListener("click", () => {
       const wanted = (Number.parseInt(byId("n").value, 10) || 1) + Number(step.dataset.step);
@@ -105,7 +107,7 @@ function setRunning(controller) {
 
 async function generate(settings) {
   const set = new ImageSet(settings);
-  canvas.querySelector(".welcome")?.remove();
+  greeting.remove();
   canvas.prepend(set.node);
   while (canvas.children.length > SHOWN_SETS) canvas.lastElementChild.dispatchEvent(new Event("gone"));
   if (matchMedia("(max-width: 860px)").matches) set.node.scrollIntoView({ behavior: "smooth", block: "start" });
@@ -152,11 +154,11 @@ class ImageSet {
 
   /** One event of the stream. */
   take({ type, data }) {
-    const tile = this.tiles[data.index ?? 0];
+    const tile = this.tiles[data.image_index ?? 0];
     if (!tile) return;
     if (type === "image_generation.partial_image") this.show(tile, data, false);
-    else if (type === "image_generation.completed") this.show(tile, data, true);
-    else if (type === "image_generation.failed") this.refuse(tile, data.message);
+    else if (type === "image_generation.completed" && data.b64_json) this.show(tile, data, true);
+    else if (type === "image_generation.completed") this.refuse(tile, `Withheld by the safety check: ${data.safety}.`);
   }
 
   show(tile, data, final) {
@@ -165,20 +167,25 @@ class ImageSet {
     const text = data.revised_prompt || this.settings.prompt;
     const image = make("img", { src: url, alt: text });
     if (!final) return tile.replaceChildren(image, make("span", { class: "tag", text: "preview" }));
-    const open = make("button", { type: "button", class: "open", "aria-label": `Open image, seed ${data.seed}`, onclick: () => this.open(url, data) }, image);
+    const open = make("button", { type: "button", class: "open", "aria-label": `Open image, seed ${data.seed}`, onclick: (event) => this.open(url, data, event.currentTarget) }, image);
     const before = tile.querySelector("img");
     tile.removeAttribute("role");
     tile.removeAttribute("aria-label");
     tile.classList.add("done");
     // The preview stays below until the final image has faded in.
     tile.replaceChildren(...(before ? [before] : []), open, make("span", { class: "tag", text: `seed ${data.seed}` }));
-    if (data.revised_prompt && data.revised_prompt !== this.settings.prompt) this.revise(data.revised_prompt);
+    this.note(data);
   }
 
-  revise(prompt) {
-    if (this.revised) return;
-    this.revised = make("p", { class: "revised" }, make("b", { text: "Refined to " }), prompt);
-    this.node.querySelector("header").after(this.revised);
+  /** What the server did otherwise than it was asked, once a set. */
+  note({ revised_prompt: revised, ignored_parameters: ignored = [] }) {
+    if (this.noted) return;
+    this.noted = true;
+    const header = this.node.querySelector("header");
+    if (ignored.length) header.after(make("p", { class: "revised" }, make("b", { text: "Without effect on this engine: " }), ignored.join(", ")));
+    if (!revised) return;
+    const same = revised === this.settings.prompt;
+    header.after(make("p", { class: "revised" }, make("b", { text: same ? "The agent found no better words." : "Refined to " }), same ? "" : revised));
   }
 
   refuse(tile, reason) {
@@ -187,7 +194,7 @@ class ImageSet {
     tile.replaceChildren(make("p", { text: reason || "No image" }));
   }
 
-  open(url, data) {
+  open(url, data, opener) {
     const settings = { ...this.settings, prompt: data.revised_prompt || this.settings.prompt, refine: undefined, n: 1, seed: data.seed };
     const extension = data.output_format === "jpeg" ? "jpg" : (data.output_format ?? "png");
     const command = iconButton("copy", "Copy as curl", () => copy(command, curl(settings)));
@@ -210,6 +217,7 @@ class ImageSet {
         }),
         command,
       ],
+      step: (by) => this.tiles[this.tiles.findIndex((tile) => tile.contains(opener)) + by]?.querySelector(".open")?.click(),
     });
   }
 
@@ -229,16 +237,19 @@ class ImageSet {
     if (!this.body.children.length) this.remove();
   }
 
+  /** A wrong field is marked in the form and the set goes; anything else is said here, beside the images that did come. */
   fail(problem) {
     clearInterval(this.timer);
+    const input = problem.status === 400 && problem.param ? form.elements[problem.param] : null;
+    if (input?.closest?.(".field")) {
+      this.remove();
+      input.closest("details")?.setAttribute("open", "");
+      mark(input, sentence(problem.message, problem.param));
+      input.focus({ preventScroll: true });
+      return input.scrollIntoView({ block: "nearest", behavior: "instant" });
+    }
     this.facts.textContent = "";
     for (const tile of this.tiles) if (!tile.matches(".done")) tile.remove();
-    const input = problem.param && form.elements[problem.param];
-    if (problem.status === 400 && input?.closest?.(".field")) {
-      input.closest("details")?.setAttribute("open", "");
-      mark(input, problem.message);
-      input.focus();
-    }
     const again = () => {
       this.remove();
       generate(this.settings);
@@ -250,7 +261,14 @@ class ImageSet {
     clearInterval(this.timer);
     for (const url of this.urls) URL.revokeObjectURL(url);
     this.node.remove();
+    if (!canvas.children.length) canvas.append(greeting);
   }
+}
+
+/** "n: must be at most 10" under the field n is "Must be at most 10". */
+function sentence(message, param) {
+  const text = message.startsWith(`${param}: `) ? message.slice(param.length + 2) : message;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 48).replace(/^-|-$/g, "") || "image";

@@ -28,13 +28,21 @@ export class Gallery {
 
   close() {
     this.watch.disconnect();
-    for (const url of this.urls) URL.revokeObjectURL(url);
+    for (const url of this.urls.splice(0)) URL.revokeObjectURL(url);
   }
 
   /** Ask for the first images while there are few; more only comes by the button. */
   refresh() {
     if (this.shots.size >= PAGE || Date.now() - this.asked < EVERY_MS) return;
     this.asked = Date.now();
+    this.load(0);
+  }
+
+  /** All that is shown, asked for again: relabelling has changed labels and taken samples away. */
+  reload() {
+    this.close();
+    this.shots.clear();
+    this.grid.replaceChildren();
     this.load(0);
   }
 
@@ -56,7 +64,7 @@ export class Gallery {
     const image = make("img", { alt: sample.prompt });
     const shot = make(
       "button",
-      { type: "button", class: "shot", "data-id": sample.sample_id, "data-owner": sample.owner, onclick: () => this.open(sample, image) },
+      { type: "button", class: "shot", "data-id": sample.sample_id, "data-owner": sample.owner, onclick: () => this.open(sample, image, shot) },
       make("span", { class: "frame" }, image, make("span", { class: "score", text: sample.clip_score.toFixed(3) })),
       make("span", { class: "body" }, make("span", { class: "words", text: sample.prompt }), labels(sample)),
     );
@@ -68,6 +76,8 @@ export class Gallery {
 
   async fetch(shot) {
     this.watch.unobserve(shot);
+    if (shot.dataset.asked) return;
+    shot.dataset.asked = "yes";
     try {
       const response = await call(`${this.path}/images/${encodeURIComponent(shot.dataset.id)}`, { signal: this.signal });
       const url = URL.createObjectURL(await response.blob());
@@ -91,7 +101,9 @@ export class Gallery {
     this.showChips();
   }
 
-  open(sample, image) {
+  async open(sample, image, shot) {
+    if (!image.src) await this.fetch(shot);
+    if (!image.src) return;
     view({
       url: image.src,
       text: sample.prompt,
@@ -103,6 +115,10 @@ export class Gallery {
         ["seed", String(sample.seed)],
         ["sample", make("code", { text: sample.sample_id })],
       ],
+      step: (by) => {
+        const shown = [...this.shots.values()].filter((other) => !other.hidden);
+        shown[shown.indexOf(shot) + by]?.click();
+      },
     });
   }
 }

@@ -17,9 +17,9 @@ function words(problem) {
     case 413:
       return ["Too large", problem.message];
     case 429:
-      return problem.code === "rate_limit_exceeded" || problem.type === "rate_limit_error"
-        ? ["Limit reached", problem.message]
-        : ["The server is busy", "Every place in its queue is taken. Nothing is wrong with your request."];
+      return problem.code === "overloaded"
+        ? ["The server is busy", "Every place in its queue is taken. Nothing is wrong with your request."]
+        : ["Limit reached", problem.message];
     case 503:
       return ["Not ready", problem.message];
     case 504:

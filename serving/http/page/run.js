@@ -58,8 +58,8 @@ export class RunView {
       this.draw();
       if (changed && this.drawn) this.changed();
       this.drawn = true;
-      if (changed || !FINISHED.has(job.status)) this.gallery.refresh();
-      if (FINISHED.has(job.status)) return;
+      if (FINISHED.has(job.status)) return this.gallery.reload();
+      this.gallery.refresh();
     } catch (problem) {
       if (problem.name === "AbortError") return;
       if (!(problem instanceof ApiProblem)) throw problem;

@@ -7,16 +7,20 @@ import { RunView, title } from "./run.js";
 
 const POLL_MS = 3000;
 const form = byId("new-run");
-const list = byId("runs");
+const list = byId("run-list");
 const place = byId("run");
 let limits = null;
 let timer = 0;
 let opened = null; // the RunView on the right
-let wanted = ""; // its id, as the address has it
+let wanted = ""; // the id in the address
 
 /** Wire the form. `offer` is page/config.json. */
 export function setUpRuns(offer) {
   limits = offer;
+  if (!offer.jobs) {
+    form.querySelector("[type=submit]").disabled = true;
+    list.replaceChildren(make("p", { class: "absent", text: "This server takes no runs: serving.jobs is off." }));
+  }
   for (const preset of offer.presets) byId("preset").append(make("option", { value: preset.name, text: preset.name }));
   byId("preset").addEventListener("change", showClasses);
   showClasses();
@@ -31,9 +35,11 @@ export function setUpRuns(offer) {
 export async function showRuns(id) {
   wanted = id;
   byId("view-runs").toggleAttribute("data-open", Boolean(id));
+  form.hidden = Boolean(id);
+  place.hidden = !id;
   if (opened?.id !== id) close();
   clearTimeout(timer);
-  await refresh();
+  if (limits.jobs) await refresh();
 }
 
 /** Stop asking while another view is open. */
@@ -50,18 +56,15 @@ function close() {
 
 async function refresh() {
   const asked = wanted;
-  form.querySelector("button[type=submit]").disabled = !limits.jobs;
-  if (!limits.jobs) return place.replaceChildren(make("p", { class: "absent", text: "This server takes no runs. Start it with serving.jobs = true to offer them." }));
   try {
     const { data } = await json("v1/jobs");
     if (asked !== wanted) return;
     showList(data);
-    if (!wanted) place.replaceChildren(make("p", { class: "absent", text: data.length ? "Choose a run to see how far it is." : "Start a run, and watch it here: prompts, images, labels, network." }));
-    else if (!opened) open(wanted);
+    if (wanted && !opened) open(wanted);
   } catch (problem) {
     if (!(problem instanceof ApiProblem)) throw problem;
-    list.replaceChildren(make("p", { class: "absent", text: "Unknown for now." }));
-    if (!opened) place.replaceChildren(notice(problem, refresh));
+    delete list.dataset.key;
+    list.replaceChildren(notice(problem, refresh));
   }
   clearTimeout(timer);
   if (!byId("view-runs").hidden) timer = setTimeout(refresh, POLL_MS);
@@ -101,7 +104,7 @@ function showClasses() {
     }),
   );
   byId("classes").replaceChildren(...chips);
-  form.querySelector(".hint").textContent = `None chosen: the ${preset.classes.length} of the preset.`;
+  form.querySelector(".hint").textContent = `Choose none to take the ${preset.classes.length} of the preset: ${preset.classes.slice(0, 12).join(", ")}${preset.classes.length > 12 ? " and more" : ""}.`;
 }
 
 async function submit() {
@@ -124,7 +127,7 @@ async function submit() {
     location.hash = `runs/${encodeURIComponent(job.id)}`;
   } catch (problem) {
     if (!(problem instanceof ApiProblem)) throw problem;
-    button.before(notice(problem, submit));
+    button.parentElement.before(notice(problem, submit));
   } finally {
     button.disabled = false;
   }
