@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from serving.http.idempotency import IdempotencyMiddleware
 from serving.http.limits import Limits
 from serving.http.metrics import Metrics
 from serving.http.middleware import BodyMiddleware, ObserveMiddleware
-from serving.http.routes import files, health, images, models
+from serving.http.openapi import describe
+from serving.http.routes import files, health, images, models, page
 from serving.keys import KeyStore, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
-ROUTERS = (images.router, models.router, files.router, health.router)
+ROUTERS = (images.router, models.router, files.router, health.router, page.router)
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 
@@ -54,6 +56,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
         database.close()
 
     app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
     errors.install(app)
     for build in ROUTERS:
         app.include_router(build(deps), responses=errors.responses(400, 401, 429, 500))

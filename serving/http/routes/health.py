@@ -15,11 +15,11 @@ from serving.http.deps import Deps
 
 ANSWER_S: Final = 5.0
 """Time the engines have to say how they are; silence counts as a fault."""
-_WELL: Final = ("ready", "starting")
+_WELL: Final = ("ready", "starting", "asleep")
 
 
 class Health(BaseModel):
-    """How the endpoint is, and each part of it: `ready`, `starting`, or what is wrong."""
+    """How the endpoint is, and each part of it: `ready`, `starting`, `asleep` (scaled to zero), or what is wrong."""
 
     status: Literal["ok", "unavailable"]
     parts: dict[str, str]
