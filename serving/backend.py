@@ -165,6 +165,7 @@ class ServeBackend:
         self._image = _Deployment(IMAGE_ENGINE, image, serving.image)
         self._agent = _Deployment(PROMPT_AGENT, agent, serving.prompt_agent)
         self._models: list[ModelInfo] = []
+        self._asked: asyncio.Future[list[list[EngineStats]]] | None = None
 
     @classmethod
     async def connect(cls, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> ServeBackend:
@@ -244,7 +245,10 @@ class ServeBackend:
         return self._image, self._text, self._agent
 
     async def _all_stats(self) -> list[list[EngineStats]]:
-        return list(await asyncio.gather(*(deployment.stats() for deployment in self._deployments())))
+        """Of each deployment. Callers at the same time share one question."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.ensure_future(asyncio.gather(*(deployment.stats() for deployment in self._deployments())))
+        return await asyncio.shield(self._asked)
 
     async def _make(self, index: int, request: ImageRequest, previews: int, deadline_s: float, put: Callable[[ImageEvent], None]) -> None:
         """Put the previews and the one outcome of a request. A failure that another try may mend is tried again."""

@@ -48,10 +48,13 @@ def preflight(config: RunConfig) -> None:
 
 
 def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str], None]) -> None:
-    """Serve `config` until SIGTERM or Ctrl-C, then finish what is under way. UsageProblem or RunFailure when it cannot start."""
+    """Serve `config` until SIGTERM or Ctrl-C, then finish what is under way. UsageProblem or RunFailure when it cannot start.
+
+    `say` is given the few lines for the user; it must not print to `sys.stdout` as it is then, which Ray chatters to.
+    """
     preflight(config)
     stopping = threading.Event()
-    with _ray(config, verbose), _signals(stopping):
+    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose), _signals(stopping):
         port = _deploy(config, verbose)
         say(f"ready  http://{_url_host(config.serving.host)}:{port}")
         while not stopping.wait(1.0):
@@ -201,6 +204,13 @@ def _signals(stopping: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _ray_unheard() -> Iterator[None]:
+    """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
+    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
+        yield
 
 
 @contextmanager

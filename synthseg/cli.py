@@ -108,7 +108,8 @@ def serve(
 
     from serving.server import serve_until_signal
 
-    serve_until_signal(config, verbose=verbose, say=lambda line: _print_line(line, flush=True))
+    out = sys.stdout
+    serve_until_signal(config, verbose=verbose, say=lambda line: print(line, file=out, flush=True))  # noqa: T201 (results)
 
 
 @app.command()
@@ -316,8 +317,8 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr)
 
 
-def _print_line(text: str, *, flush: bool = False) -> None:
-    print(text, flush=flush)  # noqa: T201 (results go to standard output, whole lines, never wrapped)
+def _print_line(text: str) -> None:
+    print(text)  # noqa: T201 (results go to standard output, whole lines, never wrapped)
 
 
 def _print_json(value: Mapping[str, Any]) -> None:
