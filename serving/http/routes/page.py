@@ -1,4 +1,7 @@
-"""`GET /`: the page to type a prompt, see its images, and start and watch runs. Static files and one JSON of what this server offers."""
+"""`GET /`: the page to type a prompt, see its images, and start and watch runs; `GET /docs`: the API reference.
+
+Static files, and one JSON of what this server offers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _TYPES: Final[Mapping[str, str]] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_INDEX: Final = "index.html"
+_INDEX, _REFERENCE = "index.html", "docs.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ def router(deps: Deps) -> APIRouter:
     async def page(request: Request) -> Response:
         return _answer(request, assets[_INDEX])
 
+    @routes.get("/docs")
+    async def reference(request: Request) -> Response:
+        return _answer(request, assets[_REFERENCE])
+
     @routes.get("/page/config.json")
     async def config() -> Response:
         return JSONResponse(offer, headers={"cache-control": "no-store"})
@@ -62,7 +69,7 @@ def router(deps: Deps) -> APIRouter:
     @routes.get("/page/{name}")
     async def asset(request: Request, name: str) -> Response:
         found = assets.get(name)
-        if found is None or name == _INDEX:
+        if found is None or name in (_INDEX, _REFERENCE):
             raise not_found(f"The page has no file '{name}'.")
         return _answer(request, found)
 
