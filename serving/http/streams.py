@@ -24,6 +24,18 @@ HEARTBEAT_S: Final = 15.0
 DONE: Final = "[DONE]"
 """Last data of OpenAI's text streams."""
 
+EVENT_STREAM_CONTENT: Final[dict[str, Any]] = {
+    "text/event-stream": {
+        "schema": {
+            "description": "One event of the stream.",
+            "type": "object",
+            "required": ["data"],
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+        }
+    }
+}
+"""OpenAPI `content` of an answer that is a stream."""
+
 _LOG = logging.getLogger("synthseg.serving")
 
 

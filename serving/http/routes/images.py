@@ -19,7 +19,7 @@ from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.pictures import MEDIA_TYPES, convert
 from serving.http.schemas import ImageData, ImageGenerationReply, ImageGenerationRequest, OutputFormat
-from serving.http.streams import Event, event_stream, while_connected, within
+from serving.http.streams import EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
 from serving.keys import Tenant
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
@@ -83,7 +83,7 @@ def router(deps: Deps) -> APIRouter:
             200: {
                 "model": ImageGenerationReply,
                 "description": "The images; with `stream`, events `image_generation.partial_image` and `image_generation.completed`.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": EVENT_STREAM_CONTENT,
             },
             **responses(404, 408, 409, 413, 422, 503, 504),
         },

@@ -13,6 +13,7 @@ from serving.http.backend import EngineStats, FoundPrompt, ImageEvent, ModelInfo
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
 from synthseg.engines.registry import build_image_engine, build_scorer, build_text_engine
+from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import StreamingTextEngine, TextEngine, TextReply, TextRequest
 from synthseg.prompts.agent import PromptAgent
 from synthseg.prompts.refine import PromptRefiner
@@ -40,6 +41,10 @@ class LocalBackend:
     @cached_property
     def text_engine(self) -> TextEngine:
         return build_text_engine(self.config)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        return build_scorer(self.config)
 
     def models(self) -> list[ModelInfo]:
         images, prompts = self.config.images, self.config.prompts
@@ -109,7 +114,7 @@ class LocalBackend:
     async def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
         info = self._taxonomy.select([class_name])[0]
         section = self.config.prompts.model_copy(update={"prompts_per_class": count, "context_prompts_per_class": 0})
-        agent = PromptAgent(section, self._taxonomy, build_scorer(self.config), self.text_engine.generate, self.config.class_infos())
+        agent = PromptAgent(section, self._taxonomy, self.scorer, self.text_engine.generate, self.config.class_infos())
         loop = asyncio.get_running_loop()
         rows: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
@@ -126,7 +131,7 @@ class LocalBackend:
         await running
 
     async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
-        refiner = PromptRefiner(self.config.prompts, self._taxonomy, build_scorer(self.config), self.text_engine.generate)
+        refiner = PromptRefiner(self.config.prompts, self._taxonomy, self.scorer, self.text_engine.generate)
         better = await asyncio.to_thread(refiner.refine, prompt, self._taxonomy.select(class_names), seed)
         return RefinedPrompt(better.text, better.quality, better.reason)
 
