@@ -25,17 +25,18 @@ from serving.http.limits import Limits
 from serving.http.metrics import Metrics
 from serving.http.middleware import BodyMiddleware, ObserveMiddleware
 from serving.http.openapi import describe
-from serving.http.routes import files, health, images, models, page
+from serving.http.routes import chat, files, health, images, models, page, prompts
+from serving.http.routes import jobs as job_routes
 from serving.keys import KeyStore, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
-ROUTERS = (images.router, models.router, files.router, health.router, page.router)
+ROUTERS = (images.router, prompts.router, chat.router, models.router, job_routes.router, files.router, health.router, page.router)
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 
 def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> FastAPI:
-    """The endpoint. `jobs` None leaves /v1/jobs out. UsageProblem when serving.state_dir or the file of keys cannot be used."""
+    """The endpoint. Without `jobs`, /v1/jobs answers that there are none. UsageProblem when serving.state_dir or the file of keys cannot be used."""
     serving = config.serving
     logs.configure(serving)
     keys = KeyStore(keys_path(serving))
@@ -52,7 +53,11 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if jobs is not None:
+            jobs.start()
         yield
+        if jobs is not None:
+            await jobs.close()
         database.close()
 
     app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)

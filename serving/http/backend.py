@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -103,13 +103,16 @@ class EngineStats:
 
 
 class Backend(Protocol):
-    """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded; cancelling a call frees its slot."""
+    """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded.
+
+    Cancelling a call or closing a generator frees its slot.
+    """
 
     def models(self) -> list[ModelInfo]:
         """What is being served; the first of a kind is that kind's default."""
         ...
 
-    def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncIterator[ImageEvent]:
+    def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncGenerator[ImageEvent, None]:
         """Events as they come, in any order of `index`; exactly one final event a request. `previews` is the most wanted for each."""
         ...
 
@@ -117,11 +120,11 @@ class Backend(Protocol):
         """One completion."""
         ...
 
-    def stream_text(self, request: TextRequest, *, deadline_s: float) -> AsyncIterator[str | TextReply]:
+    def stream_text(self, request: TextRequest, *, deadline_s: float) -> AsyncGenerator[str | TextReply, None]:
         """Pieces of one completion, then the whole reply."""
         ...
 
-    def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
+    def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncGenerator[FoundPrompt, None]:
         """Accepted, diverse prompts of a class as the agent finds them; may end with fewer than `count`."""
         ...
 
@@ -156,6 +159,14 @@ class Job:
 class JobService(Protocol):
     """Runs of the pipeline as Ray jobs. A tenant sees its own jobs only; a foreign id is as unknown as a wrong one (KeyError)."""
 
+    def start(self) -> None:
+        """Watch over the jobs that an earlier server has left, from the running event loop."""
+        ...
+
+    async def close(self) -> None:
+        """Stop watching. Jobs go on."""
+        ...
+
     async def submit(self, tenant: str, spec: dict[str, Any]) -> Job:
         """Start `synthseg run` with `spec` (preset, classes, per_class, seed, settings as section.key=value).
 
@@ -175,7 +186,7 @@ class JobService(Protocol):
         """Stop the job; what it published stays and the same spec resumes it."""
         ...
 
-    def events(self, tenant: str, job_id: str) -> AsyncIterator[dict[str, Any]]:
+    def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """Lines of the run's events.jsonl from the first on, then a last one whose `event` is job_finished."""
         ...
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,7 +96,7 @@ class RayJobService:
         self.start()
         return await self.get(tenant, job_id)
 
-    async def events(self, tenant: str, job_id: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """The run's events as they are written, those of earlier starts included, then `job_finished` with the job's status."""
         record = await self._registry.get(tenant, job_id)
         self.start()
