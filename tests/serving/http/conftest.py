@@ -29,8 +29,10 @@ def configure(tmp_path: Path) -> Configure:
 
 
 @pytest.fixture
-def backend(configure: Configure) -> LocalBackend:
-    return LocalBackend(configure())
+def backend(configure: Configure) -> Iterator[LocalBackend]:
+    backend = LocalBackend(configure())
+    yield backend
+    backend.gate.open()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
@@ -24,11 +25,34 @@ ImageJob = tuple[ImageRequest, int, Show]
 ImageAnswer = tuple[GeneratedImage | GenerationFailure, float]
 
 
+class Gate:
+    """Holds the image engine inside its call while closed, so that a test can act meanwhile."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self.reached = threading.Event()
+        """Set while a call is being held."""
+
+    def close(self) -> None:
+        self.reached.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def wait(self) -> None:
+        if not self._open.is_set():
+            self.reached.set()
+            assert self._open.wait(60), "nobody opened the gate"
+
+
 class LocalBackend:
     """One image engine and, built when first asked for, one text engine."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+        self.gate = Gate()
         self.batch_sizes: list[int] = []
         self.image_calls: list[ImageRequest] = []
         self._taxonomy = taxonomy(config.taxonomy)
@@ -144,6 +168,7 @@ class LocalBackend:
         return [EngineStats("ImageEngine", "local", *counts, self.config.serving.image.max_batch_size)]
 
     def _paint(self, jobs: Sequence[ImageJob]) -> list[ImageAnswer]:
+        self.gate.wait()
         requests = [request for request, _, _ in jobs]
         self.batch_sizes.append(len(jobs))
         self.image_calls += requests

@@ -22,7 +22,7 @@ SMALL = ("images.width=64", "images.height=64", "serving.max_side_px=64", "servi
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig]) -> None:
+def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
     """All checks of schemathesis over /openapi.json, valid and invalid data, at least 500 cases, keys required."""
     config = configure(*SMALL)
     key = KeyStore(keys_path(config.serving)).add("fuzzer", 0, 0)
@@ -34,7 +34,9 @@ def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig]) -> None
     backend = LocalBackend(config)
     assert backend.scorer.digest  # loaded before the first request with `refine`, as a server does
     with serve(create_app(backend, None, config)) as address:
-        done = subprocess.run([*command, f"{address}/openapi.json"], capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+        done = subprocess.run(
+            [*command, f"{address}/openapi.json"], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+        )
     assert done.returncode == 0, done.stdout[-8000:]
     generated = re.search(r"(\d+) generated", done.stdout)
     assert generated is not None
