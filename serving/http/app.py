@@ -36,7 +36,10 @@ ROUTERS = (images.router, prompts.router, chat.router, models.router, job_routes
 
 
 def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> FastAPI:
-    """The endpoint. Without `jobs`, /v1/jobs answers that there are none. UsageProblem when serving.state_dir or the file of keys cannot be used."""
+    """The endpoint. Without `jobs`, /v1/jobs answers that there are none.
+
+    UsageProblem when serving.state_dir or the file of keys cannot be used.
+    """
     serving = config.serving
     logs.configure(serving)
     keys = KeyStore(keys_path(serving))

@@ -12,12 +12,13 @@ from pydantic import BaseModel, Field
 
 from serving.http.backend import Job, JobService, JobStatus
 from serving.http.deps import CurrentTenant, Deps
-from serving.http.errors import ApiError, not_found, responses
+from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed
 from serving.http.streams import EVENT_STREAM_CONTENT, Event, event_stream
+from synthseg.errors import UsageProblem
 
-JobId = Annotated[str, Path(pattern=r"^job_[0-9a-f]{24}$", description="Id of a job.")]
-SampleId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="Id of a sample of its gallery.")]
+JobId = Annotated[str, Path(description="Id of a job.")]
+SampleId = Annotated[str, Path(description="Id of a sample of its gallery.")]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Setting = Annotated[str, Field(min_length=3, max_length=500)]
 
@@ -122,7 +123,10 @@ def router(deps: Deps) -> APIRouter:
 
     @routes.post("/v1/jobs", status_code=201, summary="Submit a run", responses=responses(404, 408, 409, 413, 422, 503))
     async def submit(body: JobRequest, tenant: CurrentTenant, request: Request) -> JobReply:
-        job = await _service(deps).submit(tenant.tenant_id, body.model_dump(exclude_none=True))
+        try:
+            job = await _service(deps).submit(tenant.tenant_id, body.model_dump(exclude_none=True))
+        except UsageProblem as problem:
+            raise _refused(problem) from None
         request.state.log["job"] = job.job_id
         return _reply(job)
 
@@ -198,6 +202,12 @@ async def _events(found: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator
     async with contextlib.aclosing(found):
         async for event in found:
             yield Event(event, str(event.get("event", "")))
+
+
+def _refused(problem: UsageProblem) -> ApiError:
+    """400. What is wrong with a configuration is told under the setting's own name, which the body holds in `settings`."""
+    field = str(problem).partition(":")[0]
+    return invalid(field if field in JobRequest.model_fields else "settings", str(problem))
 
 
 @contextlib.contextmanager
