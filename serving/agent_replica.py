@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from serving.client import give_up
 from serving.http.backend import EngineStats, FoundPrompt, RefinedPrompt
 from serving.replicas import Answer, replica_name
 from synthseg.config.schema import RunConfig
@@ -153,7 +154,7 @@ class PromptAgentReplica:
             except (BackPressureError, RayActorError, ReplicaUnavailableError):
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncio.CancelledError:
-                response.cancel()
+                give_up(response)
                 raise
             else:
                 return answer.result

@@ -13,6 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from serving.agent_replica import PROMPT_AGENT
+from serving.client import give_up
 from serving.http.backend import (
     DeadlineExceeded,
     EngineStats,
@@ -116,11 +117,11 @@ class _Deployment:
 
     @contextmanager
     def _translating(self, response: Any) -> Iterator[None]:
-        """Errors as the routes know them. Whatever happened, the replica is told that nobody waits any more."""
+        """Errors as the routes know them. When the caller leaves or the time is up, the replica is told that nobody waits any more."""
         try:
             yield
         except BaseException as error:
-            response.cancel()
+            give_up(response)
             known = self._known(error)
             if known is None:
                 raise

@@ -52,6 +52,8 @@ class Response:
 
     def cancel(self) -> None:
         self.cancelled = True
+        if self._broken:  # as Serve's own responses do
+            raise self._broken
 
 
 class Handle:
