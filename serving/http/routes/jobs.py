@@ -94,7 +94,7 @@ class Sample(BaseModel):
     sample_id: str
     prompt: str
     owner: str
-    """First class that the prompt was written for, or context."""
+    """First class that the prompt was written for, or (context) for its usual surroundings without it."""
     classes: list[str]
     seed: int
     width: int
