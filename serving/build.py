@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from ray import serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 
@@ -77,7 +77,7 @@ def build(args: dict[str, Any]) -> Application:
     return application(load_config(preset, overrides))
 
 
-def application(config: RunConfig) -> Application:
+def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> Application:
     """Gateway, prompt agent and engines of `config`, each with its own settings."""
     # Batch runs import this module, too, and need neither FastAPI nor CLIP.
     from serving.agent_replica import PromptAgentReplica
@@ -85,7 +85,7 @@ def application(config: RunConfig) -> Application:
 
     serving = config.serving
     text = TextReplica.options(**_options(config, serving.text)).bind(config, serving.text.max_batch_size)
-    image = ImageReplica.options(**_options(config, serving.image)).bind(
+    image = image_replica.options(**_options(config, serving.image)).bind(
         config, serving.image.max_batch_size, serving.image.max_batch_pixels
     )
     agent = PromptAgentReplica.options(**_options(config, serving.prompt_agent)).bind(config, text)

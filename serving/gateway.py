@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from serving.backend import ServeBackend
 from serving.drain import Drain
 from serving.http.app import create_app
-from serving.http.backend import JobService
+from serving.jobs import RayJobService
 from synthseg.config.schema import RunConfig
 
 GATEWAY = "Gateway"
@@ -29,7 +29,10 @@ class Gateway:
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once. It waits for the engines, so a gateway that is up can answer."""
         backend = await ServeBackend.connect(self._config, *self._handles)
-        self._drain = Drain(create_app(backend, _job_service(self._config), self._config))
+        jobs = RayJobService(self._config) if self._config.serving.jobs else None
+        self._drain = Drain(create_app(backend, jobs, self._config))
+        if jobs is not None:
+            jobs.start()  # those of an earlier server included
         return self._drain
 
     async def drain(self, timeout_s: float) -> bool:
@@ -39,11 +42,3 @@ class Gateway:
     async def pid(self) -> int:
         """Process of this replica, for fault tests and stack dumps."""
         return os.getpid()
-
-
-def _job_service(config: RunConfig) -> JobService | None:
-    if not config.serving.jobs:
-        return None
-    from serving.jobs import RayJobService
-
-    return RayJobService(config)

@@ -20,7 +20,7 @@ from serving.batching import DrainBatcher
 from serving.health import EngineDead, EngineWatch, exit_process
 from serving.http.backend import EngineStats
 from synthseg.config.schema import RunConfig
-from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageEngine, ImageRequest, PreviewingImageEngine
 from synthseg.engines.text import OnPiece, StreamingTextEngine, TextReply, TextRequest
 
 Result = TypeVar("Result")
@@ -145,9 +145,7 @@ class ImageReplica(_EngineReplica):
 
     def __init__(self, config: RunConfig, max_batch_size: int = 0, max_batch_pixels: int = 0) -> None:
         """`max_batch_size` 0 takes `execution.image_batch_size`; `max_batch_pixels` 0 sets no cap."""
-        from synthseg.engines.registry import build_image_engine
-
-        self._engine = build_image_engine(config)
+        self._engine = self.build_engine(config)
         self._max_batch_size = max_batch_size or config.execution.image_batch_size
         self._batcher = DrainBatcher(self._run, self._max_batch_size, _compatibility, cost=_pixels, max_batch_cost=max_batch_pixels)
         warm_up = _ImageJob(ImageRequest(f"a photo of a {config.class_infos()[0].prompt_text}", 0, 64, 64, "", config.images.parameters))
@@ -155,6 +153,13 @@ class ImageReplica(_EngineReplica):
         if isinstance(result, GenerationFailure):
             raise RuntimeError(f"the image engine failed on its warm-up request: {result.error}")
         self._watch = EngineWatch(self._batcher, warm_up, config.execution.stall_timeout_s)
+
+    @staticmethod
+    def build_engine(config: RunConfig) -> ImageEngine:
+        """The engine this replica is for; benchmarks put a timed one in its place."""
+        from synthseg.engines.registry import build_image_engine
+
+        return build_image_engine(config)
 
     async def generate(self, requests: Sequence[ImageRequest]) -> list[ImageResult]:
         """One result a request, in order."""
