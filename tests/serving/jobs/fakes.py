@@ -14,6 +14,7 @@ class FakeRunner:
     def __init__(self) -> None:
         self.known: dict[str, Found] = {}
         self.configs: dict[str, RunConfig] = {}
+        self.outs: list[str] = []
         self.own_cluster: list[bool] = []
         self.stopped: list[str] = []
         self.away = False
@@ -25,6 +26,7 @@ class FakeRunner:
     def submit(self, submission_id: str, config_file: Path, out: str, *, own_cluster: bool) -> None:
         self._check()
         self.configs[submission_id] = load_config(str(config_file))
+        self.outs.append(out)
         self.own_cluster.append(own_cluster)
         self.known[submission_id] = Found("going")
 
