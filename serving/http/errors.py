@@ -14,12 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from serving.http.backend import Conflict, DeadlineExceeded, EngineUnavailable, Overloaded
 from synthseg.errors import UsageProblem
 
 _INVALID: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
+_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _SHOWN_PROBLEMS: Final = 3
 _SHOWN_CHARACTERS: Final = 600
 
@@ -149,10 +151,10 @@ def install(app: FastAPI) -> None:
             raise error
         return _validation_error(error).response()
 
-    async def routing(_: Request, error: Exception) -> JSONResponse:
+    async def routing(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, HTTPException):
             raise error
-        return _http_error(error).response()
+        return _http_error(error, request).response()
 
     for kind in (ApiError, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, UsageProblem):
         app.add_exception_handler(kind, known)
@@ -185,10 +187,18 @@ def _describe(problem: Mapping[str, Any]) -> str:
     return f"{name}: {message}"
 
 
-def _http_error(error: HTTPException) -> ApiError:
+def _http_error(error: HTTPException, request: Request) -> ApiError:
     if error.status_code == 404:
         return ApiError(404, "No such route; /docs lists them.", code="not_found")
     if error.status_code == 405:
-        return ApiError(405, "This route does not take this method.", code="method_not_allowed", headers=error.headers)
+        allowed = {"allow": ", ".join(_methods(request))}
+        return ApiError(405, "This route does not take this method.", code="method_not_allowed", headers=allowed)
     kind = _INVALID if error.status_code < 500 else _SERVER
     return ApiError(error.status_code, str(error.detail), code="http_error", kind=kind, headers=error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods that some route with this path takes; Starlette tells those of the first such route only."""
+    scope = {key: request.scope[key] for key in ("type", "path", "root_path", "headers", "query_string")}
+    routes = request.app.routes
+    return [method for method in _METHODS if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)]

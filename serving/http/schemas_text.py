@@ -70,7 +70,7 @@ class SamplingRequest(RequestModel):
     temperature: float | None = Field(1.0, ge=0, le=2)
     top_p: float | None = Field(1.0, gt=0, le=1)
     n: One | None = Field(1, description="One completion a request.")
-    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63), WHOLE] | None = Field(
+    seed: Annotated[int, Field(gt=-(1 << 53), lt=1 << 53), WHOLE] | None = Field(
         None, description="Equal requests with equal seeds get equal text."
     )
     stop: StopText | list[StopText] | None = Field(None, description="Up to 4 texts before which the completion ends.")

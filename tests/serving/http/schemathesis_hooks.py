@@ -17,8 +17,9 @@ SIZES = ("auto", "64x64", "32x64")
 def before_call(ctx: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
     if case.meta is None or not case.meta.generation.mode.is_positive or not isinstance(case.body, dict):
         return
-    if case.path == "/v1/images/generations":
-        _make_paintable(case.body)
+    make_acceptable = RULES.get(case.path)
+    if make_acceptable is not None:
+        make_acceptable(case.body)
 
 
 def _make_paintable(body: dict[str, Any]) -> None:
@@ -35,3 +36,28 @@ def _make_paintable(body: dict[str, Any]) -> None:
         body.pop("output_compression", None)
     if not body.get("stream"):
         body.pop("partial_images", None)
+
+
+def _make_answerable(body: dict[str, Any]) -> None:
+    if body.get("model"):
+        body["model"] = "template"
+    if not body.get("stream"):
+        body.pop("stream_options", None)
+    if isinstance(body.get("stop"), list):
+        body["stop"] = body["stop"][:4]
+    if body.get("max_tokens"):
+        body.pop("max_completion_tokens", None)
+    if (body.get("response_format") or {}).get("type") == "json_schema":
+        body["response_format"]["json_schema"]["schema"] = {"type": "object", "properties": {"n": {"type": "integer"}}}
+
+
+def _make_findable(body: dict[str, Any]) -> None:
+    body["class_name"] = "dog"
+
+
+RULES = {
+    "/v1/images/generations": _make_paintable,
+    "/v1/chat/completions": _make_answerable,
+    "/v1/completions": _make_answerable,
+    "/v1/prompts": _make_findable,
+}

@@ -60,6 +60,11 @@ def test_routes_that_are_none_answer_in_the_same_shape(client: TestClient, metho
     assert ("allow" in answer.headers) == (status == 405)
 
 
+def test_405_names_the_methods_of_every_route_of_the_path(client: TestClient) -> None:
+    assert client.put("/v1/jobs/x").headers["allow"] == "DELETE, GET"
+    assert client.put(ROUTE).headers["allow"] == "POST"
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "code", "header"),
     [
