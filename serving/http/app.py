@@ -5,6 +5,7 @@ Build it in the process that serves it: it holds an open database.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -44,21 +45,28 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     logs.configure(serving)
     keys = KeyStore(keys_path(serving))
     keys.any()
-    database = Database(Path(serving.state_dir).expanduser(), serving.state_journal)
+    state = Path(serving.state_dir).expanduser()
+    database = Database(state, serving.state_journal)
+    several = max(serving.gateway.num_replicas, serving.gateway.max_replicas) > 1
     deps = Deps(
         backend=backend,
         jobs=jobs,
         config=config,
         files=FileStore(database, serving.files_ttl_s, serving.files_max_bytes),
         limits=Limits(database),
-        metrics=Metrics(),
+        metrics=Metrics(state / "metrics" if several else None),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if jobs is not None:
             jobs.start()
+        gateways = deps.metrics.gateways
+        publishing = asyncio.create_task(gateways.publish_for_ever()) if gateways else None
         yield
+        if gateways and publishing:
+            publishing.cancel()
+            gateways.publish()
         if jobs is not None:
             await jobs.close()
         database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from serving.http.backend import EngineStats
+from serving.http.gateways import GatewayMetrics
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -19,7 +21,8 @@ disable_created_metrics()  # a series of birth times beside every counter, which
 class Metrics:
     """The gateway's own counters, in a registry of their own so that two applications in one process do not meet."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path | None = None) -> None:
+        """`shared` is the folder in which several gateways add their numbers up."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "synthseg_http_requests", "Finished requests.", ("route", "method", "status"), registry=self.registry
@@ -34,12 +37,14 @@ class Metrics:
         self.image_seconds = Counter("synthseg_image_seconds", "Engine seconds spent on images.", ("model",), registry=self.registry)
         self.tokens = Counter("synthseg_tokens", "Tokens of text: prompt or completion.", ("direction",), registry=self.registry)
         self.prompts = Counter("synthseg_prompts", "Prompts that the agent accepted.", registry=self.registry)
+        self.gateways = GatewayMetrics(self.registry, shared) if shared else None
 
     def render(self, engines: Iterable[EngineStats], *, ready: bool) -> bytes:
-        """The exposition: the gateway's counters, then the engines as they are now."""
+        """The exposition: the counters of all gateways, then the engines as they are now."""
         engine_registry = CollectorRegistry()
         engine_registry.register(_Engines(list(engines), ready=ready))
-        return generate_latest(self.registry) + generate_latest(engine_registry)
+        own = self.gateways.render() if self.gateways else generate_latest(self.registry)
+        return own + generate_latest(engine_registry)
 
 
 class _Engines(Collector):

@@ -27,7 +27,7 @@ def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig], tmp_pat
     config = configure(*SMALL)
     key = KeyStore(keys_path(config.serving)).add("fuzzer", 0, 0)
     command = [
-        *(str(Path(sys.executable).parent / "schemathesis"), "run", "--checks", "all", "--mode", "all", "--max-examples", "60"),
+        *(str(Path(sys.executable).parent / "schemathesis"), "run", "--checks", "all", "--mode", "all", "--max-examples", "25"),
         *("--seed", "1", "--no-color", "-H", f"Authorization: Bearer {key}"),
     ]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.serving.http.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
