@@ -120,29 +120,9 @@ def serve_uvicorn(engine: str, port: int) -> None:
 
 def serve_litserve(engine: str, port: int) -> None:
     """LitServe with its own batching."""
-    import litserve
+    from benchmarks.serving_litserve import run
 
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        """The four steps that LitServe asks for."""
-
-        def setup(self, _: str) -> None:
-            self.engine = build_engine(engine)
-
-        def decode_request(self, request: dict[str, Any]) -> ImageRequest:
-            return request_of(request)
-
-        def predict(self, requests: list[ImageRequest]) -> list[Any]:
-            return self.engine.generate(requests)
-
-        def unbatch(self, output: list[Any]) -> list[Any]:
-            return output
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            return reply_of(output)
-
-    api = Api(max_batch_size=BATCH, batch_timeout=WINDOW_S, api_path="/v1/images/generations")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
-    server.run(host="127.0.0.1", port=port, num_api_servers=1, log_level="warning", generate_client_file=False)
+    run(engine, port)
 
 
 def serve_serve_batch(engine: str, port: int) -> None:

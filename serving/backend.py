@@ -13,6 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from serving.agent_replica import PROMPT_AGENT
+from serving.batching import QueueFull
 from serving.client import give_up
 from serving.http.backend import (
     DeadlineExceeded,
@@ -130,19 +131,16 @@ class _Deployment:
     def _known(self, error: BaseException) -> Exception | None:
         if isinstance(error, TimeoutError):  # the clock here, or the replica's own
             return DeadlineExceeded(f"{self.name} did not answer in time")
-        if isinstance(error, BackPressureError):
-            return self._overloaded(error)
+        if isinstance(error, BackPressureError):  # this gateway's queue for the replicas
+            queued = int(error.args[0])
+            in_hand = self._config.max_ongoing_requests * self._config.num_replicas
+            return _overloaded(self._pace_s * (queued + in_hand) / self._config.num_replicas, queued)
         if isinstance(error, DeploymentUnavailableError):
             return EngineUnavailable(f"{self.name} could not be started")
         if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
-            return error.cause
+            full = error.cause if isinstance(error.cause, QueueFull) else None  # the replica's own queue, which several gateways fill
+            return _overloaded(full.wait_s, full.queued) if full else error.cause
         return None
-
-    def _overloaded(self, error: BackPressureError) -> Overloaded:
-        queued = int(error.args[0])
-        in_hand = self._config.max_ongoing_requests * self._config.num_replicas
-        least, most = _RETRY_AFTER_S
-        return Overloaded(min(most, max(least, self._pace_s * (queued + in_hand) / self._config.num_replicas)), queued)
 
     async def _pause(self, attempt: int, error: BaseException, deadline: float) -> None:
         if attempt == MAX_ATTEMPTS - 1:
@@ -274,6 +272,11 @@ class ServeBackend:
                 break
         if answer is not None:
             put(ImageEvent(index, answer.result, engine_s=answer.engine_s))
+
+
+def _overloaded(wait_s: float, queued: int) -> Overloaded:
+    least, most = _RETRY_AFTER_S
+    return Overloaded(min(most, max(least, wait_s)), queued)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -25,9 +25,12 @@ class QueueFull(Exception):
     """The queue holds as many requests as it may; `wait_s` is how long those are expected to take."""
 
     def __init__(self, queued: int, wait_s: float) -> None:
-        super().__init__(f"{queued} requests are queued")
+        super().__init__(queued, wait_s)  # what pickle builds it from again
         self.queued = queued
         self.wait_s = wait_s
+
+    def __str__(self) -> str:
+        return f"{self.queued} requests are queued"
 
 
 @dataclass(slots=True, eq=False)

@@ -84,9 +84,11 @@ def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> 
     from serving.gateway import Gateway
 
     serving = config.serving
-    text = TextReplica.options(**_options(config, serving.text)).bind(config, serving.text.max_batch_size)
+    text = TextReplica.options(**_options(config, serving.text)).bind(
+        config, serving.text.max_batch_size, serving.text.max_ongoing_requests
+    )
     image = image_replica.options(**_options(config, serving.image)).bind(
-        config, serving.image.max_batch_size, serving.image.max_batch_pixels
+        config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests
     )
     agent = PromptAgentReplica.options(**_options(config, serving.prompt_agent)).bind(config, text)
     gateway = Gateway.options(**_options(config, serving.gateway), backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1))

@@ -96,13 +96,14 @@ class TextReplica(_EngineReplica):
 
     _kind = TEXT_ENGINE
 
-    def __init__(self, config: RunConfig, max_batch_size: int = 8) -> None:
+    def __init__(self, config: RunConfig, max_batch_size: int = 8, max_queued: int = 0) -> None:
+        """`max_queued` 0 sets no bound, here and for images: a batch run bounds its own window."""
         from synthseg.engines.registry import build_text_engine
 
         self._engine = build_text_engine(config)
         # An engine that tells its text answers one request after another: a batch would only hold back its first reply.
         self._max_batch_size = 1 if isinstance(self._engine, StreamingTextEngine) else max_batch_size
-        self._batcher = DrainBatcher(self._run, self._max_batch_size)
+        self._batcher = DrainBatcher(self._run, self._max_batch_size, max_queued=max_queued)
         warm_up = _TextJob(TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1))
         self._run([warm_up])
         self._watch = EngineWatch(self._batcher, warm_up, config.execution.stall_timeout_s)
@@ -113,7 +114,7 @@ class TextReplica(_EngineReplica):
         return [answer.result for answer in answers]
 
     async def answer(self, request: TextRequest, deadline_s: float) -> Answer[TextReply]:
-        """One reply. TimeoutError after `deadline_s`."""
+        """One reply. TimeoutError after `deadline_s`, QueueFull at once."""
         is_wanted = True
         try:
             answer: Answer[TextReply] = await self._batcher.submit(_TextJob(request, lambda _: is_wanted), deadline_s)
@@ -143,11 +144,13 @@ class ImageReplica(_EngineReplica):
 
     _kind = IMAGE_ENGINE
 
-    def __init__(self, config: RunConfig, max_batch_size: int = 0, max_batch_pixels: int = 0) -> None:
+    def __init__(self, config: RunConfig, max_batch_size: int = 0, max_batch_pixels: int = 0, max_queued: int = 0) -> None:
         """`max_batch_size` 0 takes `execution.image_batch_size`; `max_batch_pixels` 0 sets no cap."""
         self._engine = self.build_engine(config)
         self._max_batch_size = max_batch_size or config.execution.image_batch_size
-        self._batcher = DrainBatcher(self._run, self._max_batch_size, _compatibility, cost=_pixels, max_batch_cost=max_batch_pixels)
+        self._batcher = DrainBatcher(
+            self._run, self._max_batch_size, _compatibility, cost=_pixels, max_batch_cost=max_batch_pixels, max_queued=max_queued
+        )
         warm_up = _ImageJob(ImageRequest(f"a photo of a {config.class_infos()[0].prompt_text}", 0, 64, 64, "", config.images.parameters))
         result = self._run([warm_up])[0].result
         if isinstance(result, GenerationFailure):
@@ -167,7 +170,7 @@ class ImageReplica(_EngineReplica):
         return [answer.result for answer in answers]
 
     async def answer(self, request: ImageRequest, deadline_s: float) -> Answer[ImageResult]:
-        """One result. TimeoutError after `deadline_s`."""
+        """One result. TimeoutError after `deadline_s`, QueueFull at once."""
         answer: Answer[ImageResult] = await self._batcher.submit(_ImageJob(request), deadline_s)
         return answer
 

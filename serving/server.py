@@ -53,9 +53,10 @@ def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str],
     `say` is given the few lines for the user; it must not print to `sys.stdout` as it is then, which Ray chatters to.
     """
     preflight(config)
-    stopping = threading.Event()
-    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose), _signals(stopping):
+    stopping, ready = threading.Event(), threading.Event()
+    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose), _signals(stopping, ready):
         port = _deploy(config, verbose)
+        ready.set()
         say(f"ready  http://{_url_host(config.serving.host)}:{port}")
         while not stopping.wait(1.0):
             pass
@@ -190,11 +191,14 @@ def _drain(config: RunConfig) -> None:
 
 
 @contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask to stop; a second one does not wait. Set after Ray's own handlers, which would end the process."""
+def _signals(stopping: threading.Event, ready: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask a ready server to stop. Before it is ready, and the second time, they end it at once.
+
+    Set after Ray's own handlers, which would end the process.
+    """
 
     def on_signal(_: int, __: FrameType | None) -> None:
-        if stopping.is_set():
+        if stopping.is_set() or not ready.is_set():
             raise KeyboardInterrupt
         stopping.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serving.backend import MAX_ATTEMPTS, ServeBackend
+from serving.batching import QueueFull
 from serving.http.backend import DeadlineExceeded, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
 from serving.replicas import Answer, ImageReplica, TextReplica
 from synthseg.config.loading import load_config
@@ -152,6 +154,23 @@ def test_a_full_queue_is_overload_with_a_wait_that_grows_with_it() -> None:
             assert refused.value.queued == queued
             waits.append(refused.value.retry_after_s)
         assert 1 <= waits[0] < waits[1] <= 60
+
+    run(scenario)
+
+
+class Full:
+    """A replica whose own queue is full, as a Serve handle tells it."""
+
+    async def answer(self, *_: Any) -> Any:
+        refusal = pickle.loads(pickle.dumps(QueueFull(64, 7.5)))
+        raise RayTaskError("answer", "traceback", refusal).as_instanceof_cause()
+
+
+def test_a_replica_that_other_gateways_have_filled_is_overload() -> None:
+    async def scenario() -> None:
+        with pytest.raises(Overloaded) as refused:
+            await collect(backend(Handle(Full())).images(REQUESTS[:1], previews=0, deadline_s=20))
+        assert (refused.value.queued, refused.value.retry_after_s) == (64, 7.5)
 
     run(scenario)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serving.batching import QueueFull
 from serving.health import EngineDead
 from serving.replicas import Answer, ImageReplica, TextReplica
 from synthseg.config.loading import load_config
@@ -150,3 +151,13 @@ def test_an_engine_call_that_never_ends_is_dead(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(scenario())
     assert "in one call" in str(died[0])
+
+
+def test_a_full_replica_refuses_at_once() -> None:
+    async def scenario() -> None:
+        replica = image_replica(max_batch_size=1, max_queued=2)
+        results = await asyncio.gather(*(replica.answer(request, 60) for request in requests(4)), return_exceptions=True)
+        # Nothing has reached the engine yet when the third one comes.
+        assert [type(result) for result in results] == [Answer, Answer, QueueFull, QueueFull]
+
+    asyncio.run(scenario())
