@@ -122,17 +122,19 @@ def router(deps: Deps) -> APIRouter:
     routes = APIRouter(tags=["jobs"])
 
     @routes.post("/v1/jobs", status_code=201, summary="Submit a run", responses=responses(404, 408, 409, 413, 422, 503))
-    async def submit(body: JobRequest, tenant: CurrentTenant, request: Request) -> JobReply:
+    async def submit(body: JobRequest, tenant: CurrentTenant, request: Request, response: Response) -> JobReply:
         try:
             job = await _service(deps).submit(tenant.tenant_id, body.model_dump(exclude_none=True))
         except UsageProblem as problem:
             raise _refused(problem) from None
         request.state.log["job"] = job.job_id
+        response.headers["location"] = f"/v1/jobs/{job.job_id}"
         return _reply(job)
 
     @routes.get("/v1/jobs", summary="List the jobs", responses=responses(404))
-    async def list_jobs(tenant: CurrentTenant) -> JobList:
-        return JobList(data=[_reply(job) for job in await _service(deps).jobs(tenant.tenant_id)])
+    async def list_jobs(tenant: CurrentTenant, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobList:
+        """The newest `limit` of them."""
+        return JobList(data=[_reply(job) for job in (await _service(deps).jobs(tenant.tenant_id))[:limit]])
 
     @routes.get("/v1/jobs/{job_id}", summary="One job with its progress", responses=responses(404))
     async def get_job(job_id: JobId, tenant: CurrentTenant) -> JobReply:

@@ -57,6 +57,7 @@ def test_submit_watch_and_stop(client: TestClient, runner: FakeRunner) -> None:
     job = reply.json()
     assert job["object"] == "job"
     assert job["spec"] == BODY
+    assert client.get(reply.headers["location"]).json()["id"] == job["id"]
     wait(client, job["id"], "running")
     assert [found["id"] for found in client.get("/v1/jobs").json()["data"]] == [job["id"]]
     assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200
@@ -101,6 +102,12 @@ def test_the_same_run_twice_is_a_conflict(client: TestClient) -> None:
     assert reply.status_code == 409
     assert job_id in reply.json()["error"]["message"]
     assert reply.headers["x-should-retry"] == "false"
+
+
+def test_the_newest_jobs_come_first(client: TestClient) -> None:
+    ids = [client.post("/v1/jobs", json={**BODY, "seed": seed}).json()["id"] for seed in range(3)]
+    assert [job["id"] for job in client.get("/v1/jobs?limit=2").json()["data"]] == [ids[2], ids[1]]
+    assert client.get("/v1/jobs?limit=0").status_code == 400
 
 
 @pytest.mark.parametrize("path", ["", "/events", "/gallery", "/images/" + "0" * 24, "/report"])
