@@ -5,6 +5,7 @@ import { setUpCreate } from "./create.js";
 import { byId } from "./dom.js";
 import { askForKey, setUpKey } from "./key.js";
 import { leaveRuns, setUpRuns, showRuns } from "./runs.js";
+import { setUpSuggest } from "./suggest.js";
 import { setUpViewer } from "./viewer.js";
 
 const POLL_MS = 10_000;
@@ -46,6 +47,7 @@ const limits = await json("page/config.json");
 setUpKey(route);
 setUpViewer();
 setUpCreate(limits);
+setUpSuggest(limits);
 setUpRuns(limits);
 addEventListener("hashchange", route);
 route();

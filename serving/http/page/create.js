@@ -2,7 +2,7 @@
 
 import { ApiProblem, events, objectUrl } from "./api.js";
 import { byId, copy, duration, icon, iconButton, make, mark } from "./dom.js";
-import { notice } from "./problems.js";
+import { notice, sentence } from "./problems.js";
 import { view } from "./viewer.js";
 
 const SHOWN_SETS = 24;
@@ -244,7 +244,7 @@ class ImageSet {
     if (input?.closest?.(".field")) {
       this.remove();
       input.closest("details")?.setAttribute("open", "");
-      mark(input, sentence(problem.message, problem.param));
+      mark(input, sentence(problem));
       input.focus({ preventScroll: true });
       return input.scrollIntoView({ block: "nearest", behavior: "instant" });
     }
@@ -263,12 +263,6 @@ class ImageSet {
     this.node.remove();
     if (!canvas.children.length) canvas.append(greeting);
   }
-}
-
-/** "n: must be at most 10" under the field n is "Must be at most 10". */
-function sentence(message, param) {
-  const text = message.startsWith(`${param}: `) ? message.slice(param.length + 2) : message;
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 48).replace(/^-|-$/g, "") || "image";

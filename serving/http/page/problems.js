@@ -14,6 +14,8 @@ function words(problem) {
         : ["A key is needed", "This server answers only with an API key."];
     case 404:
       return ["Not found", problem.message];
+    case 409:
+      return ["Under way already", problem.message];
     case 413:
       return ["Too large", problem.message];
     case 429:
@@ -27,6 +29,12 @@ function words(problem) {
     default:
       return [problem.status >= 500 ? "The server failed" : "Not possible", problem.message];
   }
+}
+
+/** What is said under a wrong field: "n: must be at most 10" is "Must be at most 10" there. */
+export function sentence({ message, param }) {
+  const text = message.startsWith(`${param}: `) ? message.slice(param.length + 2) : message;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** A notice about `problem`. With `again`, it offers to try again, after the wait that the server asked for. */

@@ -22,8 +22,10 @@ export class RunView {
   /** Watches the job `id` until `close`; `changed` runs when its status changes. */
   constructor(id, changed) {
     this.id = id;
+    this.path = `v1/jobs/${encodeURIComponent(id)}`;
     this.changed = changed;
     this.controller = new AbortController();
+    this.stopping = false; // asked to stop, and not yet stopped: a run ends in its own time
     this.seen = 0; // events shown so far; a new connection starts from the first again
     this.stages = new Map(STAGES.map(([name]) => [name, { started: false, total: 0, seconds: null }]));
     this.gallery = new Gallery(id, this.controller.signal);
@@ -52,7 +54,7 @@ export class RunView {
   /** Ask for the job until it is finished. */
   async poll() {
     try {
-      const job = await json(`v1/jobs/${encodeURIComponent(this.id)}`, { signal: this.controller.signal });
+      const job = await json(this.path, { signal: this.controller.signal });
       const changed = job.status !== this.job?.status;
       this.job = job;
       this.draw();
@@ -80,7 +82,7 @@ export class RunView {
     while (!this.controller.signal.aborted) {
       let index = 0;
       try {
-        for await (const { data } of events(`v1/jobs/${encodeURIComponent(this.id)}/events`, { signal: this.controller.signal })) {
+        for await (const { data } of events(`${this.path}/events`, { signal: this.controller.signal })) {
           if (index++ < this.seen) continue;
           this.seen = index;
           this.take(data);
@@ -117,12 +119,12 @@ export class RunView {
 
   drawHead(over) {
     const { job } = this;
-    const key = JSON.stringify([job.status, job.finished_at, ago(job.created_at)]);
+    const key = JSON.stringify([job.status, job.finished_at, ago(job.created_at), this.stopping]);
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;
     const took = job.finished_at && make("span", {}, "took ", make("b", { text: duration(job.finished_at - job.created_at) }));
     const actions = make("div", { class: "actions" });
-    if (!over) actions.append(iconButton("stop", "Stop run", (event) => this.stop(event.currentTarget), { class: "quiet danger" }));
+    if (!over) actions.append(iconButton("stop", this.stopping ? "Stopping" : "Stop run", () => this.stop(), { class: "quiet danger", disabled: this.stopping }));
     if (job.status === "succeeded") actions.append(this.reportButton());
     this.head.replaceChildren(
       make(
@@ -155,15 +157,16 @@ export class RunView {
     return { ...known, done, seconds: seconds ?? null, counted: name === "images" || name === "relabel" };
   }
 
-  async stop(button) {
-    button.disabled = true;
+  async stop() {
+    this.stopping = true;
+    this.draw();
     try {
-      this.job = await json(`v1/jobs/${encodeURIComponent(this.id)}`, { method: "DELETE", signal: this.controller.signal });
+      this.job = await json(this.path, { method: "DELETE", signal: this.controller.signal });
       this.draw();
-      this.changed();
     } catch (problem) {
       if (problem.name === "AbortError") return;
-      button.disabled = false;
+      this.stopping = false;
+      this.draw();
       this.message.hidden = false;
       this.message.replaceChildren(notice(problem));
     }
@@ -171,7 +174,7 @@ export class RunView {
 
   /** A plain link where no key is needed. A link cannot carry a key, so with one the report is fetched and saved. */
   reportButton() {
-    const path = `v1/jobs/${encodeURIComponent(this.id)}/report`;
+    const path = `${this.path}/report`;
     if (!apiKey.get()) return make("a", { class: "quiet", href: path, target: "_blank", rel: "noopener" }, make("span", { text: "Open report" }));
     return iconButton("down", "Save report", async () => {
       const url = URL.createObjectURL(await (await call(path)).blob());

@@ -2,7 +2,7 @@
 
 import { ApiProblem, apiKey, json } from "./api.js";
 import { ago, byId, make, mark } from "./dom.js";
-import { notice } from "./problems.js";
+import { notice, sentence } from "./problems.js";
 import { RunView, title } from "./run.js";
 
 const POLL_MS = 3000;
@@ -127,7 +127,10 @@ async function submit() {
     location.hash = `runs/${encodeURIComponent(job.id)}`;
   } catch (problem) {
     if (!(problem instanceof ApiProblem)) throw problem;
-    button.parentElement.before(notice(problem, submit));
+    const input = problem.status === 400 && problem.param ? form.elements[problem.param] : null;
+    if (!input?.closest?.(".field")) return button.parentElement.before(notice(problem, submit));
+    input.closest("details")?.setAttribute("open", "");
+    mark(input, sentence(problem));
   } finally {
     button.disabled = false;
   }

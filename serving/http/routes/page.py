@@ -85,6 +85,7 @@ def page_config(deps: Deps) -> dict[str, Any]:
         "max_images": MAX_IMAGES,
         "examples": EXAMPLES,
         "jobs": deps.jobs is not None,
+        "classes": [info.name for info in taxonomy(deps.config.taxonomy).classes],
         "presets": [_preset(name) for name in preset_names()],
     }
 
