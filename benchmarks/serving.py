@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -306,7 +308,10 @@ async def measure_server(server: str, engine: str, ceiling: float, seconds: floa
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        # LitServe's workers outlive it and would go on polling beside the next server.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def median_of(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

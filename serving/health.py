@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from typing import Generic, NoReturn
 
 from serving.batching import DrainBatcher, Reply, Request
@@ -47,6 +46,3 @@ def exit_process(reason: EngineDead) -> NoReturn:
     _LOG.critical("replica %d ends: %s", os.getpid(), reason)
     logging.shutdown()
     os._exit(1)
-
-
-OnDead = Callable[[EngineDead], None]
