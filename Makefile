@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo test lint typecheck embedded-clip e2e chaos quality bench clean
+.PHONY: help install demo serve test lint typecheck embedded-clip browser screenshots e2e chaos quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml
 demo: install ## Run the embedded preset end to end into runs/embedded (OUT=folder for another)
 	$(BIN)/synthseg run --out $(OUT)
 
+serve: install ## Serve the embedded preset on http://127.0.0.1:8000
+	$(BIN)/synthseg serve
+
 test: install ## Run the tests
 	$(BIN)/python -m pytest
 
@@ -35,7 +38,15 @@ lint: install ## Check style
 typecheck: install ## Check types
 	$(BIN)/mypy
 
-e2e: install ## Run the smallest whole runs from the command line
+browser: ## Install the Chromium that the tests of the page use, where there is none
+	@test -x "$${SYNTHSEG_CHROMIUM:-/usr/bin/chromium}" || { \
+	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$SUDO apt-get install -y --no-install-recommends chromium || { $$SUDO apt-get update && $$SUDO apt-get install -y --no-install-recommends chromium; }; }
+
+screenshots: install browser ## Take the pictures of docs/serving.md again
+	$(BIN)/python -m tests.e2e.screenshots docs
+
+e2e: install browser ## Run the smallest whole runs, the server and its page
 	$(BIN)/python -m pytest -m 'e2e or slow' --timeout=600
 
 chaos: install ## Kill runs at random moments and verify what is left
