@@ -186,6 +186,10 @@ class JobService(Protocol):
         """Stop the job; what it published stays and the same spec resumes it."""
         ...
 
+    async def delete(self, tenant: str, job_id: str) -> None:
+        """Stop the job and forget it: its id is unknown from now on. What it published stays for the same spec."""
+        ...
+
     def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """Lines of the run's events.jsonl from the first on, then a last one whose `event` is job_finished."""
         ...

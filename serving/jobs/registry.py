@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS jobs (
     job_id TEXT PRIMARY KEY, tenant TEXT, spec TEXT, out TEXT, status TEXT, created_at REAL, started_at REAL, finished_at REAL,
-    message TEXT, attempt INTEGER, cancelled INTEGER, seen_at REAL
+    message TEXT, attempt INTEGER, cancelled INTEGER, deleted INTEGER, seen_at REAL
 )""",
     "CREATE UNIQUE INDEX IF NOT EXISTS jobs_one_per_folder ON jobs (out) WHERE status IN ('queued', 'running')",
     "CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant, created_at)",
@@ -42,6 +42,8 @@ class Record:
     """Starts so far."""
     cancelled: bool = False
     """Somebody asked for its end."""
+    deleted: bool = False
+    """Nobody is to see it any more; the row goes when its run has ended."""
     seen_at: float = 0.0
     """When Ray last knew it to be going."""
 
@@ -81,14 +83,14 @@ class Registry:
 
     async def get(self, tenant: str, job_id: str) -> Record:
         """The tenant's job. KeyError for any other id."""
-        found = await self._select("tenant = ? AND job_id = ?", tenant, job_id)
+        found = await self._select("tenant = ? AND job_id = ? AND deleted = 0", tenant, job_id)
         if not found:
             raise KeyError(job_id)
         return found[0]
 
     async def of_tenant(self, tenant: str) -> list[Record]:
         """The tenant's jobs, newest first."""
-        return await self._select("tenant = ?", tenant)
+        return await self._select("tenant = ? AND deleted = 0", tenant)
 
     async def unfinished(self) -> list[Record]:
         """Everybody's queued and running jobs."""
@@ -141,6 +143,19 @@ class Registry:
 
         await self._run(work)
 
+    async def delete(self, record: Record) -> None:
+        """Hide the job from everybody and cancel it; the row goes at once unless its run has to be stopped first."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE jobs SET cancelled = 1, deleted = 1 WHERE job_id = ? AND status = 'running'", (record.job_id,))
+            connection.execute("DELETE FROM jobs WHERE job_id = ? AND status != 'running'", (record.job_id,))
+
+        await self._run(work)
+
+    async def sweep(self) -> None:
+        """Take away deleted jobs whose runs have ended."""
+        await self._run(lambda connection: connection.execute("DELETE FROM jobs WHERE deleted = 1 AND status != 'running'").rowcount)
+
     async def _update(self, record: Record, **changes: Any) -> None:
         """Change the row, unless another gateway has moved on from this start."""
         names = ", ".join(f"{name} = ?" for name in changes)
@@ -162,4 +177,7 @@ def _records(connection: sqlite3.Connection, condition: str, *values: Any) -> li
     names = [field.name for field in fields(Record)]
     query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY created_at DESC, rowid DESC"  # noqa: S608 (our own conditions)
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
-    return [Record(**{**row, "spec": json.loads(row["spec"]), "cancelled": bool(row["cancelled"])}) for row in rows]
+    return [
+        Record(**{**row, "spec": json.loads(row["spec"]), "cancelled": bool(row["cancelled"]), "deleted": bool(row["deleted"])})
+        for row in rows
+    ]

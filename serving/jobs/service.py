@@ -96,6 +96,14 @@ class RayJobService:
         self.start()
         return await self.get(tenant, job_id)
 
+    async def delete(self, tenant: str, job_id: str) -> None:
+        """Cancel the job and forget it. What its run published stays for the same spec."""
+        record = await self._registry.get(tenant, job_id)
+        await self._registry.delete(record)
+        self.start()
+        if record.status != "running":
+            self._config_file(record).unlink(missing_ok=True)
+
     async def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """The run's events as they are written, those of earlier starts included, then `job_finished` with the job's status."""
         record = await self._registry.get(tenant, job_id)
@@ -103,7 +111,11 @@ class RayJobService:
         tail = results.EventTail(record.out)
         while True:
             # The status is asked first: whatever a finished run has written is then there to be read.
-            record = await self._registry.get(tenant, job_id)
+            try:
+                record = await self._registry.get(tenant, job_id)
+            except KeyError:
+                yield {"event": "job_finished", "time": self._clock(), "status": "cancelled", "message": "deleted"}
+                return
             for event in await asyncio.to_thread(tail.read):
                 yield self._scrubbed(record, event)
             if record.status in FINISHED:
@@ -204,6 +216,7 @@ class RayJobService:
             status = "cancelled"
         message = "" if status == "cancelled" and record.cancelled else found.message
         await self._registry.finish(record, status, message, found.ended_at)
+        await self._registry.sweep()
         self._config_file(record).unlink(missing_ok=True)
 
     def _checked(self, spec: dict[str, Any]) -> RunConfig:

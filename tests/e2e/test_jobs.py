@@ -85,7 +85,7 @@ def test_a_run_is_stopped_and_taken_up_again(server: LiveServer) -> None:
     for event in events(server, job_id):
         if event["event"] == "stage_finished" and event["stage"] == "prompts":
             break
-    assert httpx.delete(f"{server.url}/v1/jobs/{job_id}", timeout=60).status_code == 200
+    assert httpx.post(f"{server.url}/v1/jobs/{job_id}/cancel", timeout=60).status_code == 200
     last = list(events(server, job_id))[-1]
     assert (last["event"], last["status"]) == ("job_finished", "cancelled")
     stopped = job(server, job_id)

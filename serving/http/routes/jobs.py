@@ -1,4 +1,4 @@
-"""`/v1/jobs`: submit a run, watch it, look through what it keeps, stop it. A key sees its own jobs only."""
+"""`/v1/jobs`: submit a run, watch it, look through what it keeps, stop or delete it. A key sees its own jobs only."""
 
 from __future__ import annotations
 
@@ -81,6 +81,14 @@ class JobReply(BaseModel):
     """None before the run has begun, and in lists."""
 
 
+class DeletedJob(BaseModel):
+    """A job that is no more."""
+
+    id: str
+    object: Literal["job"] = "job"
+    deleted: Literal[True] = True
+
+
 class JobList(BaseModel):
     """The key's jobs, newest first."""
 
@@ -141,11 +149,18 @@ def router(deps: Deps) -> APIRouter:
         with _known("job"):
             return _reply(await _service(deps).get(tenant.tenant_id, job_id))
 
-    @routes.delete("/v1/jobs/{job_id}", summary="Stop a job", responses=responses(404))
+    @routes.post("/v1/jobs/{job_id}/cancel", summary="Stop a job", responses=responses(404, 409, 422))
     async def cancel(job_id: JobId, tenant: CurrentTenant) -> JobReply:
         """What the run has published stays, and the same body submitted again resumes it. A finished job stays as it is."""
         with _known("job"):
             return _reply(await _service(deps).cancel(tenant.tenant_id, job_id))
+
+    @routes.delete("/v1/jobs/{job_id}", summary="Stop and forget a job", responses=responses(404))
+    async def delete(job_id: JobId, tenant: CurrentTenant) -> DeletedJob:
+        """As `cancel`, and the job is gone. What the run has published still waits for the same body."""
+        with _known("job"):
+            await _service(deps).delete(tenant.tenant_id, job_id)
+        return DeletedJob(id=job_id)
 
     @routes.get(
         "/v1/jobs/{job_id}/events",

@@ -123,6 +123,34 @@ def test_a_running_job_is_stopped_and_a_queued_one_never_starts(bench: Bench) ->
     on(bench, scenario)
 
 
+def test_a_deleted_job_is_forgotten_once_its_run_has_ended(bench: Bench) -> None:
+    async def scenario() -> None:
+        running, waiting = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        await bench.running(running)
+        watching = bench.service.events("ann", running.job_id)
+        RunFolder.create(running.out, bench.runner.configs[bench.last(running)])
+        assert (await anext(watching))["event"] == "run_created"
+        for job in (waiting, running):
+            await bench.service.delete("ann", job.job_id)
+            with pytest.raises(KeyError):
+                await bench.service.get("ann", job.job_id)
+        assert [(event["event"], event["status"]) async for event in watching] == [("job_finished", "cancelled")]
+        # The folder is free again only when the run that wrote there is over.
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    again = await bench.service.submit("ann", {**SPEC, "seed": 1})
+                except Conflict:
+                    await asyncio.sleep(0.005)
+                else:
+                    break
+        assert bench.runner.stopped == [f"{running.job_id}-1"]
+        assert bench.last(waiting) == "none"
+        assert again.out == running.out
+
+    on(bench, scenario)
+
+
 def test_a_failure_is_told_without_the_servers_paths(bench: Bench) -> None:
     async def scenario() -> None:
         job = await bench.running(await bench.service.submit("ann", SPEC))
@@ -140,6 +168,7 @@ def test_a_tenant_neither_sees_nor_stops_anothers_job(bench: Bench) -> None:
         for call in (
             service.get("bob", job.job_id),
             service.cancel("bob", job.job_id),
+            service.delete("bob", job.job_id),
             anext(service.events("bob", job.job_id)),
             service.gallery("bob", job.job_id, offset=0, limit=1),
             service.image("bob", job.job_id, "0" * 24),

@@ -60,10 +60,23 @@ def test_submit_watch_and_stop(client: TestClient, runner: FakeRunner) -> None:
     assert client.get(reply.headers["location"]).json()["id"] == job["id"]
     wait(client, job["id"], "running")
     assert [found["id"] for found in client.get("/v1/jobs").json()["data"]] == [job["id"]]
-    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200
+    assert client.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] in ("running", "cancelled")
     done = wait(client, job["id"], "cancelled")
     assert done["finished_at"] >= done["created_at"]
     assert runner.stopped == [f"{job['id']}-1"]
+
+
+def test_a_deleted_job_is_gone_and_its_run_stopped(client: TestClient, runner: FakeRunner) -> None:
+    job_id = submitted(client)
+    wait(client, job_id, "running")
+    assert client.delete(f"/v1/jobs/{job_id}").json() == {"id": job_id, "object": "job", "deleted": True}
+    assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 404
+    assert client.get("/v1/jobs").json()["data"] == []
+    deadline = time.monotonic() + 10
+    while not runner.stopped and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert runner.stopped == [f"{job_id}-1"]
 
 
 def test_no_answer_names_a_place_on_the_server(client: TestClient, runner: FakeRunner, backend: LocalBackend) -> None:
@@ -131,6 +144,7 @@ def test_a_key_sees_its_own_jobs_only(configure: Callable[..., RunConfig], runne
             assert foreign.status_code == 404
             assert foreign.json() == unknown.json()
         assert client.delete(f"/v1/jobs/{job_id}", headers=bob).status_code == 404
+        assert client.post(f"/v1/jobs/{job_id}/cancel", headers=bob).status_code == 404
         assert client.get(f"/v1/jobs/{job_id}", headers=ann).status_code == 200
 
 
