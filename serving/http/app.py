@@ -75,7 +75,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
     errors.install(app)
     for build in ROUTERS:
-        app.include_router(build(deps), responses=errors.responses(400, 401, 429, 500))
+        app.include_router(build(deps), responses=errors.responses(400, 401, 403, 429, 500))
 
     # The one added last sees a request first.
     app.add_middleware(

@@ -37,6 +37,12 @@ _OWN_FILES: Final = (
 )
 
 
+def route_path(scope: Scope) -> str:
+    """The path below the prefix that a proxy or Ray Serve mounts the application under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def _security_headers(path: str) -> dict[str, str]:
     """Answers of the API load nothing; pages load our own files only. A route may set a policy of its own."""
     return {**_SECURITY, "content-security-policy": _NOTHING if path.startswith("/v1/") else _OWN_FILES}
@@ -67,7 +73,7 @@ class ObserveMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
-                for name, value in {**_security_headers(scope["path"]), **state["headers"]}.items():
+                for name, value in {**_security_headers(route_path(scope)), **state["headers"]}.items():
                     headers.setdefault(name, value)
                 state["refusal"] = headers.get("x-error-code", "")
                 del headers["x-error-code"]

@@ -69,6 +69,15 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -
         await _stop(task, gone)
 
 
+async def before(deadline_s: float, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of `work`, or DeadlineExceeded after `deadline_s`."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded from None
+
+
 async def within(deadline_s: float, items: AsyncGenerator[Answer, None]) -> AsyncGenerator[Answer, None]:
     """`items` until `deadline_s` from now, then DeadlineExceeded. The time a slow reader takes counts too."""
     end = asyncio.get_running_loop().time() + deadline_s

@@ -19,7 +19,7 @@ from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.pictures import MEDIA_TYPES, convert
 from serving.http.schemas import ImageData, ImageGenerationReply, ImageGenerationRequest, OutputFormat
-from serving.http.streams import EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
+from serving.http.streams import EVENT_STREAM_CONTENT, Event, before, event_stream, while_connected, within
 from serving.keys import Tenant
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
@@ -175,7 +175,8 @@ async def _painted(
 
 async def _refined(plan: _Plan, deps: Deps) -> _Plan:
     """The plan with the agent's wording of its prompt."""
-    found = await deps.backend.refine(plan.prompt, plan.class_names or (), plan.seed, deadline_s=deps.serving.deadline_s)
+    deadline_s = deps.serving.deadline_s
+    found = await before(deadline_s, deps.backend.refine(plan.prompt, plan.class_names or (), plan.seed, deadline_s=deadline_s))
     return replace(plan, prompt=found.text, revised_prompt=found.text, refine_note=found.reason or None)
 
 

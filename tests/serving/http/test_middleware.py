@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,8 +116,6 @@ def test_a_large_body_is_refused_declared_or_not(client: TestClient) -> None:
 
 
 def test_a_body_that_does_not_come_is_refused(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.05)
     sent: list[dict[str, Any]] = []
 
@@ -238,3 +237,36 @@ def test_image_seconds_of_a_key_run_out(configure: Callable[..., RunConfig]) -> 
     assert (first.status_code, first.headers["x-ratelimit-limit-image-seconds"]) == (200, "0.001")
     assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(second.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://127.0.0.1:8000", 200), ("http://localhost", 200), ("http://evil.example.org:8000", 403), ("null", 403), ("http://[", 403)],
+)
+def test_without_keys_a_foreign_page_is_refused_even_when_its_name_points_here(client: TestClient, origin: str, status: int) -> None:
+    headers = {"origin": origin, "host": "evil.example.org:8000"}
+    assert client.post(ROUTE, json=BODY, headers=headers).status_code == status
+
+
+def test_a_form_s_content_type_is_no_json(client: TestClient) -> None:
+    """A foreign page may send text/plain without being asked for leave."""
+    answer = client.post(ROUTE, content=json.dumps(BODY), headers={"content-type": "text/plain"})
+    assert answer.status_code == 400
+
+
+def test_keys_hold_under_a_prefix(configure: Callable[..., RunConfig]) -> None:
+    config = configure()
+    key = KeyStore(keys_path(config.serving)).add("alice")
+    with TestClient(create_app(LocalBackend(config), None, config), root_path="/api") as client:
+        assert client.get("/api/v1/models").status_code == 401
+        assert client.get("/api/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_refine_keeps_to_the_deadline(configure: Callable[..., RunConfig]) -> None:
+    class Slow(LocalBackend):
+        async def refine(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+    config = configure("serving.deadline_s=0.1")
+    with TestClient(create_app(Slow(config), None, config)) as client:
+        assert client.post(ROUTE, json={**BODY, "refine": True}).status_code == 504
