@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from serving.http.backend import Job, JobService, JobStatus
+from serving.http.backend import Conflict, Job, JobService, JobStatus
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed
@@ -205,11 +205,15 @@ def router(deps: Deps) -> APIRouter:
         "/v1/jobs/{job_id}/report",
         summary="The run's page",
         response_class=Response,
-        responses={200: {"description": "A page that needs nothing else.", "content": {"text/html": {}}}, **responses(404)},
+        responses={200: {"description": "A page that needs nothing else.", "content": {"text/html": {}}}, **responses(404, 409)},
     )
     async def report(job_id: JobId, tenant: CurrentTenant) -> Response:
-        with _known("job, or its report is not written yet"):
+        with _known("job"):
+            await _service(deps).get(tenant.tenant_id, job_id)
+        try:
             page = await _service(deps).report(tenant.tenant_id, job_id)
+        except KeyError:
+            raise Conflict("The run has not written its report yet; it does so at its end.") from None
         return Response(page, media_type="text/html", headers=REPORT_HEADERS)
 
     return routes

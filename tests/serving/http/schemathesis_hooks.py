@@ -55,9 +55,19 @@ def _make_findable(body: dict[str, Any]) -> None:
     body["class_name"] = "dog"
 
 
+def _make_runnable(body: dict[str, Any]) -> None:
+    if body.get("preset"):
+        body["preset"] = "embedded"
+    if body.get("classes"):
+        body["classes"] = ["dog", "cat"]
+    if body.get("settings"):
+        body["settings"] = ["prompts.max_rounds=2"]
+
+
 RULES = {
     "/v1/images/generations": _make_paintable,
     "/v1/chat/completions": _make_answerable,
     "/v1/completions": _make_answerable,
     "/v1/prompts": _make_findable,
+    "/v1/jobs": _make_runnable,
 }

@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 
 from serving.http.app import create_app
+from serving.jobs import RayJobService
+from serving.jobs.runner import Found
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
+from tests.serving.jobs.fakes import FakeRunner
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = ("images.width=64", "images.height=64", "serving.max_side_px=64", "serving.image.max_queued_requests=10000")
+SMALL = (
+    "images.width=64",
+    "images.height=64",
+    "serving.max_side_px=64",
+    "serving.image.max_queued_requests=10000",
+    "serving.max_queued_jobs=10000",
+)
 
 
 @pytest.mark.slow
@@ -33,7 +42,7 @@ def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig], tmp_pat
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.serving.http.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     backend = LocalBackend(config)
     assert backend.scorer.digest  # loaded before the first request with `refine`, as a server does
-    with serve(create_app(backend, None, config)) as address:
+    with serve(create_app(backend, RayJobService(config, FakeRunner(Found("succeeded")), poll_s=0.01), config)) as address:
         done = subprocess.run(
             [*command, f"{address}/openapi.json"], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
         )

@@ -11,7 +11,8 @@ from synthseg.config import RunConfig, load_config
 class FakeRunner:
     """Remembers what it was asked; tests say what has become of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, becomes: Found = Found("going")) -> None:  # noqa: B008 (frozen)
+        self.becomes = becomes
         self.known: dict[str, Found] = {}
         self.configs: dict[str, RunConfig] = {}
         self.outs: list[str] = []
@@ -28,7 +29,7 @@ class FakeRunner:
         self.configs[submission_id] = load_config(str(config_file))
         self.outs.append(out)
         self.own_cluster.append(own_cluster)
-        self.known[submission_id] = Found("going")
+        self.known[submission_id] = self.becomes
 
     def find(self, submission_id: str) -> Found | None:
         self._check()
