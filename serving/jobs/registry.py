@@ -121,13 +121,18 @@ class Registry:
 
         return await self._run(work)
 
-    async def seen(self, record: Record) -> None:
-        """Ray knows this start to be going."""
-        await self._update(record, seen_at=self._clock())
+    async def seen(self, record: Record) -> bool:
+        """Ray knows this start to be going. False when the job has moved on from it meanwhile."""
+        return await self._update(record, seen_at=self._clock())
 
     async def requeue(self, record: Record, message: str, *, counted: bool) -> None:
-        """This start came to nothing and the run is to be started again; `counted` says whether it was a start at all."""
+        """This start came to nothing and the run is to be started again; `counted` says whether it was a start at all.
+
+        A job that was cancelled meanwhile ends instead.
+        """
         await self._update(record, status="queued", message=message, attempt=record.attempt - (not counted))
+        ended = "UPDATE jobs SET status = 'cancelled', message = '', finished_at = ? WHERE status = 'queued' AND cancelled = 1"
+        await self._run(lambda connection: connection.execute(ended, (self._clock(),)).rowcount)
 
     async def finish(self, record: Record, status: JobStatus, message: str = "", ended_at: float | None = None) -> None:
         """This start was the last."""
@@ -156,12 +161,12 @@ class Registry:
         """Take away deleted jobs whose runs have ended."""
         await self._run(lambda connection: connection.execute("DELETE FROM jobs WHERE deleted = 1 AND status != 'running'").rowcount)
 
-    async def _update(self, record: Record, **changes: Any) -> None:
-        """Change the row, unless another gateway has moved on from this start."""
+    async def _update(self, record: Record, **changes: Any) -> bool:
+        """Change the row, unless another gateway has moved on from this start (False)."""
         names = ", ".join(f"{name} = ?" for name in changes)
         statement = f"UPDATE jobs SET {names} WHERE job_id = ? AND attempt = ? AND status = 'running'"  # noqa: S608 (our own names)
         values = (*changes.values(), record.job_id, record.attempt)
-        await self._run(lambda connection: connection.execute(statement, values).rowcount)
+        return await self._run(lambda connection: connection.execute(statement, values).rowcount) == 1
 
     async def _select(self, condition: str, *values: Any) -> list[Record]:
         return await self._run(lambda connection: _records(connection, condition, *values))

@@ -11,8 +11,9 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from serving.http.backend import FINISHED, Job, JobStatus
 from serving.http.database import Database
@@ -26,9 +27,12 @@ from synthseg.engines.availability import missing_requirements
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
 
+Result = TypeVar("Result")
+
 POLL_S: Final = 1.0
 LOST_AFTER_S: Final = 30.0
 """A start that Ray does not know is given up after this long; until then another cluster's gateway may be watching it."""
+RUNNER_TIMEOUT_S: Final = 60.0
 MAX_STARTS: Final = 4
 """A run that takes its watcher down this often is at fault itself."""
 
@@ -155,35 +159,39 @@ class RayJobService:
         """Start, follow and settle jobs until none is left."""
         while True:
             self._asked = False
-            unfinished = await self._registry.unfinished()
-            if not unfinished and not self._asked:
+            unfinished = await self._guarded(self._registry.unfinished())
+            if unfinished == [] and not self._asked:
                 return
-            for record in unfinished:
+            for record in unfinished or ():
                 if record.status == "running":
                     await self._guarded(self._follow(record))
             await self._guarded(self._begin_queued())
             await asyncio.sleep(self._poll_s)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Whatever goes wrong with one job, the others still need somebody who watches over them."""
+    async def _guarded(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """Whatever goes wrong with one job (None then), the others still need somebody who watches over them."""
         try:
-            await work
+            return await work
         except RunnerUnavailable as error:
             _LOG.warning("jobs wait for Ray: %s", error)
         except Exception:  # noqa: BLE001 (logged; the watch goes on)
             _LOG.exception("watching over a job failed")
+        return None
 
     async def _begin_queued(self) -> None:
         while record := await self._registry.claim(self._config.serving.max_running_jobs):
-            file, own_cluster = self._config_file(record), not self._joins
+            start = partial(self._runner.submit, own_cluster=not self._joins)
             try:
-                await asyncio.to_thread(self._runner.submit, record.submission_id, file, record.out, own_cluster=own_cluster)
+                await self._ask(start, record.submission_id, self._config_file(record), record.out)
             except RunnerUnavailable as error:
                 await self._registry.requeue(record, f"waiting for Ray: {error}", counted=False)
                 raise
+            if not await self._registry.seen(record):
+                # It took so long that another gateway has given this start up: two runs must not write to one folder.
+                await self._ask(self._runner.stop, record.submission_id)
 
     async def _follow(self, record: Record) -> None:
-        found = await asyncio.to_thread(self._runner.find, record.submission_id)
+        found = await self._ask(self._runner.find, record.submission_id)
         if found is None and self._clock() - record.seen_at < LOST_AFTER_S:
             return
         if found is None or found.state == "lost":
@@ -193,7 +201,15 @@ class RayJobService:
         else:
             await self._registry.seen(record)
             if record.cancelled:
-                await asyncio.to_thread(self._runner.stop, record.submission_id)
+                await self._ask(self._runner.stop, record.submission_id)
+
+    async def _ask(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """The runner's answer. Ray's client sets no time limit of its own."""
+        try:
+            async with asyncio.timeout(RUNNER_TIMEOUT_S):
+                return await asyncio.to_thread(call, *arguments)
+        except TimeoutError:
+            raise RunnerUnavailable("Ray's job server does not answer in time") from None
 
     async def _take_up(self, record: Record) -> None:
         """The run went away with its cluster or its watcher."""

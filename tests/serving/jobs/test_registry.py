@@ -89,6 +89,8 @@ def test_a_start_that_is_over_changes_nothing_any_more(tmp_path: Path) -> None:
         assert (first.submission_id, second.submission_id) == ("job_1-1", "job_1-2")
         await registry.finish(first, "failed", "late news of the first start")
         assert (await registry.get("ann", "job_1")).status == "running"
+        assert not await registry.seen(first)
+        assert await registry.seen(second)
         await registry.finish(second, "succeeded", ended_at=7.0)
         done = await registry.get("ann", "job_1")
         assert (done.status, done.finished_at, done.message) == ("succeeded", 7.0, "")
@@ -120,6 +122,20 @@ def test_cancelling_ends_a_queued_job_and_marks_a_running_one(tmp_path: Path) ->
         assert (first.status, first.cancelled, first.finished_at) == ("running", True, None)
         assert second.status == "cancelled"
         assert second.finished_at is not None
+
+    with_registry(tmp_path, scenario)
+
+
+def test_a_job_that_is_cancelled_while_it_starts_never_starts_again(tmp_path: Path) -> None:
+    async def scenario(registry: Registry) -> None:
+        await registry.add(record(1), 9)
+        starting = await registry.claim(1)
+        assert starting is not None
+        await registry.cancel(starting)
+        await registry.requeue(starting, "waiting for Ray", counted=False)
+        ended = await registry.get("ann", "job_1")
+        assert (ended.status, ended.message) == ("cancelled", "")
+        assert await registry.claim(1) is None
 
     with_registry(tmp_path, scenario)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,26 @@ def test_a_run_that_is_lost_again_and_again_is_given_up(bench: Bench) -> None:
         done = await bench.until(lambda found: found.status == "failed", job)
         assert f"lost {MAX_STARTS} times" in done.message
         assert len(bench.runner.submitted) == MAX_STARTS
+
+    on(bench, scenario)
+
+
+def test_a_start_that_was_given_up_meanwhile_is_stopped(bench: Bench) -> None:
+    async def scenario() -> None:
+        submit = bench.runner.submit
+
+        def slow(submission_id: str, *arguments: Any, **options: Any) -> None:
+            submit(submission_id, *arguments, **options)
+            if submission_id.endswith("-1"):
+                # Another gateway, which does not see this start in Ray, takes the job up while it is being submitted.
+                with sqlite3.connect(Path(bench.config.serving.state_dir) / "state.sqlite3") as other:
+                    other.execute("UPDATE jobs SET attempt = 2")
+                bench.runner.known[submission_id.replace("-1", "-2")] = Found("going")
+
+        bench.runner.submit = slow  # type: ignore[method-assign]
+        job = await bench.service.submit("ann", SPEC)
+        await bench.until(lambda _: bench.runner.stopped == [f"{job.job_id}-1"], job)
+        assert (await bench.service.get("ann", job.job_id)).status == "running"
 
     on(bench, scenario)
 
