@@ -95,9 +95,9 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "A field is missing, unknown or out of range; `error.param` names it.",
     401: "No API key, or a wrong one.",
-    408: "The body did not arrive in time.",
     403: "Without keys, pages of other hosts may not call the server.",
     404: "No such thing, or not this key's.",
+    408: "The body did not arrive in time.",
     409: "A request with this Idempotency-Key is still running, or the state does not allow this.",
     413: "The body is too large.",
     422: "This Idempotency-Key belongs to another request.",

@@ -71,8 +71,8 @@ class ImageData(BaseModel):
     """The agent's wording, with `refine`."""
     seed: int
     """This image alone: the same request with this seed and n = 1."""
-    sha256: str | None
-    """Of the bytes given here; for png it is the image hash of a batch run. Null for an image that is withheld."""
+    sha256: str | None = None
+    """Of the bytes given here; for png it is the image hash of a batch run. Absent when the image is withheld."""
     safety: str
     """`ok`, or the category for which the image is withheld."""
 

@@ -185,7 +185,7 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     image = event.result
     if not isinstance(image, GeneratedImage):
         raise TypeError(image)
-    data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), sha256=None, safety=image.safety)
+    data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety)
     if image.safety != "ok":
         return data
     encoded = await _encode(plan, image)

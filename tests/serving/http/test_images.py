@@ -4,7 +4,8 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,8 +15,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from serving.http.app import create_app
+from serving.http.backend import ImageEvent
 from synthseg.config.schema import RunConfig
-from synthseg.engines.image import GeneratedImage, ImageRequest
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.painter import PainterEngine
 from synthseg.ids import derive_seed
 from tests.serving.http.local_backend import LocalBackend
@@ -258,3 +260,58 @@ def test_many_images_share_batches_and_batching_changes_none(client: TestClient,
     assert max(backend.batch_sizes) > 1
     alone = [generate(client, seed=image["seed"], size="64x64")["data"][0]["sha256"] for image in together]
     assert alone == [image["sha256"] for image in together]
+
+
+class Judged(LocalBackend):
+    """Gives each image of a request the verdict, or the failure, that the test wants."""
+
+    verdicts: tuple[str | GenerationFailure, ...] = ()
+
+    async def images(self, *args: Any, **kwargs: Any) -> AsyncIterator[ImageEvent]:
+        async for event in super().images(*args, **kwargs):
+            verdict = self.verdicts[event.index]
+            if isinstance(verdict, str) and isinstance(event.result, GeneratedImage):
+                yield replace(event, result=replace(event.result, safety=verdict))
+            else:
+                yield replace(event, result=verdict)
+
+
+@pytest.fixture
+def judged(configure: Callable[..., RunConfig]) -> Iterator[tuple[TestClient, Judged]]:
+    backend = Judged(configure())
+    with TestClient(create_app(backend, None, backend.config)) as client:
+        yield client, backend
+
+
+def test_an_unsafe_image_is_withheld_and_its_category_told(judged: tuple[TestClient, Judged]) -> None:
+    client, backend = judged
+    backend.verdicts = ("ok", "violence")
+    safe, unsafe = generate(client, n=2, size="64x64")["data"]
+    assert safe["safety"] == "ok"
+    assert png(safe)
+    assert set(unsafe) == {"seed", "safety"}
+    assert unsafe["safety"] == "violence"
+
+
+def test_a_request_whose_images_are_all_unsafe_is_refused(judged: tuple[TestClient, Judged]) -> None:
+    client, backend = judged
+    backend.verdicts = ("violence",)
+    refused = client.post(ROUTE, json={"prompt": PROMPT, "size": "64x64"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "content_policy_violation")
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code", "param"),
+    [
+        (GenerationFailure("out of memory", retryable=True), 503, "engine_failed", None),
+        (GenerationFailure("prompt: too odd", retryable=False), 400, "unreadable_prompt", "prompt"),
+        (GenerationFailure("width: 33 is odd", retryable=False), 400, "invalid_value", "size"),
+    ],
+)
+def test_a_failed_image_fails_its_request(
+    judged: tuple[TestClient, Judged], failure: GenerationFailure, status: int, code: str, param: str | None
+) -> None:
+    client, backend = judged
+    backend.verdicts = (failure, failure)
+    error = (answer := client.post(ROUTE, json={"prompt": PROMPT, "n": 2, "size": "64x64"})).json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
