@@ -109,7 +109,7 @@ def serve(
     from serving.server import serve_until_signal
 
     out = sys.stdout
-    serve_until_signal(config, verbose=verbose, say=lambda line: print(line, file=out, flush=True))  # noqa: T201 (results)
+    serve_until_signal(config, verbose=verbose, say=lambda line: print(line, file=out, flush=True))
 
 
 @app.command()
