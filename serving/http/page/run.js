@@ -19,11 +19,12 @@ const POLL_MS = 1500;
 const RECONNECT_MS = 2000;
 
 export class RunView {
-  /** Watches the job `id` until `close`; `changed` runs when its status changes. */
-  constructor(id, changed) {
+  /** Watches the job `id` until `close`. `changed` runs when its status changes, `reopen` when the visitor wants another try. */
+  constructor(id, changed, reopen) {
     this.id = id;
     this.path = `v1/jobs/${encodeURIComponent(id)}`;
     this.changed = changed;
+    this.reopen = reopen;
     this.controller = new AbortController();
     this.stopping = false; // asked to stop, and not yet stopped: a run ends in its own time
     this.seen = 0; // events shown so far; a new connection starts from the first again
@@ -31,6 +32,7 @@ export class RunView {
     this.gallery = new Gallery(id, this.controller.signal);
     this.head = make("header");
     this.message = make("div", { hidden: true });
+    this.fault = make("div", { class: "fault" });
     this.rows = new Map(STAGES.map(([name, words]) => [name, stageRow(name, words)]));
     this.log = make("ol");
     this.node = make(
@@ -38,6 +40,7 @@ export class RunView {
       { class: "run", "data-job": id },
       this.head,
       this.message,
+      this.fault,
       make("div", { class: "panel stages" }, ...this.rows.values()),
       this.gallery.node,
       make("details", { class: "log" }, make("summary", { text: "What happened" }), this.log),
@@ -65,16 +68,9 @@ export class RunView {
     } catch (problem) {
       if (problem.name === "AbortError") return;
       if (!(problem instanceof ApiProblem)) throw problem;
-      if (!this.job) return this.node.replaceChildren(notice(problem, () => this.again()));
+      if (!this.job) return this.node.replaceChildren(notice(problem, this.reopen));
     }
     setTimeout(() => this.controller.signal.aborted || this.poll(), POLL_MS);
-  }
-
-  again() {
-    this.close();
-    const fresh = new RunView(this.id, this.changed);
-    this.node.replaceWith(fresh.node);
-    Object.assign(this, fresh);
   }
 
   /** Read the run's events as they come, and again from the first when the connection breaks. */
@@ -126,6 +122,7 @@ export class RunView {
     const actions = make("div", { class: "actions" });
     if (!over) actions.append(iconButton("stop", this.stopping ? "Stopping" : "Stop run", () => this.stop(), { class: "quiet danger", disabled: this.stopping }));
     if (job.status === "succeeded") actions.append(this.reportButton());
+    if (over) actions.append(iconButton("close", "Forget", () => this.forget()));
     this.head.replaceChildren(
       make(
         "div",
@@ -157,18 +154,28 @@ export class RunView {
     return { ...known, done, seconds: seconds ?? null, counted: name === "images" || name === "relabel" };
   }
 
+  /** Ask the run to end, which it does in its own time. */
   async stop() {
     this.stopping = true;
     this.draw();
+    const job = await this.ask(`${this.path}/cancel`, "POST");
+    this.stopping = Boolean(job);
+    this.job = job ?? this.job;
+    this.draw();
+  }
+
+  /** Take the job off the list. What its run published stays on the server. */
+  async forget() {
+    if (await this.ask(this.path, "DELETE")) location.hash = "runs";
+  }
+
+  /** The answer to a change, or null after a notice of what went wrong. */
+  async ask(path, method) {
     try {
-      this.job = await json(this.path, { method: "DELETE", signal: this.controller.signal });
-      this.draw();
+      return await json(path, { method, signal: this.controller.signal });
     } catch (problem) {
-      if (problem.name === "AbortError") return;
-      this.stopping = false;
-      this.draw();
-      this.message.hidden = false;
-      this.message.replaceChildren(notice(problem));
+      if (problem.name !== "AbortError") this.fault.replaceChildren(notice(problem));
+      return null;
     }
   }
 

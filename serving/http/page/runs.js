@@ -71,7 +71,8 @@ async function refresh() {
 }
 
 function open(id) {
-  opened = new RunView(id, refresh);
+  close();
+  opened = new RunView(id, refresh, () => open(id));
   place.replaceChildren(opened.node);
 }
 
