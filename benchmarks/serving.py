@@ -10,6 +10,9 @@ uvicorn     FastAPI with one engine thread and no batching
 litserve    LitServe, batches of 8, its batch timeout at the 10 ms that `@serve.batch` has
 serve.batch Ray Serve with `@serve.batch`, batches of 8, its own settings otherwise
 
+The CPU time a request is that of all of the server's processes, the engine included; unlike times it hardly depends on what else the
+machine does.
+
 Load: closed loops of 1, 4, 16 and 32 clients, and Poisson arrivals at half and at 0.8 of the ceiling.
 """
 
@@ -220,8 +223,21 @@ async def poisson(rate: float, seconds: float, once: Once) -> None:
     await asyncio.gather(*tasks)
 
 
-async def measure(url: str, seconds: float, load: Callable[[float, Once], Awaitable[None]]) -> dict[str, float]:
-    """Requests a second and latencies under `load(seconds, once)`, after a warm-up of a fifth of the time."""
+def cpu_seconds(session: int) -> float:
+    """CPU time so far of all living processes of a session, which a server and all it starts are."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(fields[3]) == session:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(url: str, session_id: int, seconds: float, load: Callable[[float, Once], Awaitable[None]]) -> dict[str, float]:
+    """Requests a second, latencies and CPU time under `load(seconds, once)`, after a warm-up of a fifth of the time."""
     latencies: list[float] = []
     failures = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -239,14 +255,15 @@ async def measure(url: str, seconds: float, load: Callable[[float, Once], Awaita
 
         await load(seconds / 5, once)
         latencies.clear()
-        started = time.perf_counter()
+        started, cpu_before = time.perf_counter(), cpu_seconds(session_id)
         await load(seconds, once)
-        took = time.perf_counter() - started
+        took, cpu_s = time.perf_counter() - started, cpu_seconds(session_id) - cpu_before
     latencies.sort()
     return {
         "per_s": len(latencies) / took,
         "p50_ms": 1e3 * latencies[len(latencies) // 2],
         "p95_ms": 1e3 * latencies[int(0.95 * len(latencies))],
+        "cpu_ms": 1e3 * cpu_s / len(latencies),
         "failures": failures,
     }
 
@@ -267,13 +284,13 @@ def ceiling_of(engine: str, seconds: float) -> tuple[float, float]:
     return done / took, 1e3 * statistics.median(alone)
 
 
-async def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Until a request is answered."""
+async def wait_until_ready(url: str, process: subprocess.Popen[bytes], said: Path) -> None:
+    """Until a request is answered. The process writes what it has to say to `said`."""
     deadline = time.monotonic() + _READY_S
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise SystemExit(f"the server ended with {process.returncode}")
+                raise SystemExit(f"the server ended with {process.returncode}: {said.read_text()[-2000:]}")
             try:
                 body = {"prompt": PROMPT, "seed": 0, "size": f"{SIDE}x{SIDE}"}
                 async with session.post(f"{url}/v1/images/generations", json=body) as response:
@@ -291,16 +308,18 @@ async def measure_server(server: str, engine: str, ceiling: float, seconds: floa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.serving", "--serve", server, "--engine", engine, "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    said = Path(tempfile.mkstemp(suffix=".log")[1])
+    with said.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        await wait_until_ready(url, process)
+        await wait_until_ready(url, process, said)
         found = {}
         for clients in CLIENTS:
-            found[f"closed {clients}"] = await measure(url, seconds, lambda s, once, n=clients: closed_loop(n, s, once))
+            found[f"closed {clients}"] = await measure(url, process.pid, seconds, lambda s, once, n=clients: closed_loop(n, s, once))
         for share in POISSON_SHARES:
             rate = share * ceiling
-            found[f"poisson {share}"] = await measure(url, seconds, lambda s, once, r=rate: poisson(r, s, once))
+            found[f"poisson {share}"] = await measure(url, process.pid, seconds, lambda s, once, r=rate: poisson(r, s, once))
         return found
     finally:
         process.terminate()
@@ -325,8 +344,10 @@ def median_of(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
 def print_table(engine: str, ceiling: float, alone_ms: float, results: dict[str, dict[str, dict[str, float]]]) -> None:
     """One row a server and load."""
     print(f"\n### {engine}: {ceiling:.1f} images/s in full batches, {alone_ms:.1f} ms a lone request\n")
-    print("| server | load | requests/s | of ceiling | p50 ms | p95 ms | p50 over engine ms | throughput, synthseg = 1 | failures |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| server | load | requests/s | of ceiling | p50 ms | p95 ms | p50 over engine ms | throughput, synthseg = 1 | CPU ms | failures |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for server, loads in results.items():
         for load, found in loads.items():
             per_s, p50_ms = found["per_s"], found["p50_ms"]
@@ -338,6 +359,7 @@ def print_table(engine: str, ceiling: float, alone_ms: float, results: dict[str,
                 f"{found['p95_ms']:.0f}",
                 f"{p50_ms - alone_ms:+.0f}",
                 f"{share:.2f}",
+                f"{found['cpu_ms']:.1f}",
                 f"{found['failures']:.0f}",
             )
             print("| " + " | ".join((server, load, *numbers)) + " |")

@@ -106,7 +106,7 @@ def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
                 log_to_driver=verbose,
                 runtime_env={"env_vars": _ENVIRONMENT},
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones, too, when the machine is too busy to start it in time
         raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
     try:
         yield
