@@ -1,9 +1,10 @@
 """Starting, finding and stopping runs through Ray's job API. Every method blocks: call it in a thread.
 
 The run gets its configuration as a file and nothing else: no working directory is packed or uploaded. It starts a small Ray
-cluster of its own, because the replicas of the serving cluster hold logical CPUs for as long as they live: on a machine of two
-cores a run inside it could wait for ever for a place for its training processes, and what a killed run leaves there (replicas,
-data workers) would stay. Where `execution.address` names a cluster, or replicas need GPUs, the run joins it.
+cluster of its own, because the replicas of the serving cluster hold logical CPUs for as long as they live: of two CPUs four
+replicas hold one, and the smallest run inside that cluster was still waiting for a place for its workers after five minutes
+(with four CPUs it took a minute and a half). What a killed run leaves there (replicas, data workers) would stay, too. Where
+`execution.address` names a cluster, or replicas need GPUs, the run joins it: give that cluster room for both.
 """
 
 from __future__ import annotations
