@@ -132,7 +132,7 @@ def serve_litserve(engine: str, port: int) -> None:
 
 def serve_serve_batch(engine: str, port: int) -> None:
     """Ray Serve's decorator, as its guide shows it."""
-    from fastapi import FastAPI
+    from fastapi import Body, FastAPI
     from ray import serve
 
     app = FastAPI()
@@ -150,7 +150,7 @@ def serve_serve_batch(engine: str, port: int) -> None:
             return await asyncio.to_thread(self._engine.generate, requests)
 
         @app.post("/v1/images/generations")
-        async def generate(self, body: dict[str, Any]) -> dict[str, Any]:
+        async def generate(self, body: Any = Body()) -> Any:  # noqa: B008 - FastAPI's way; Serve's copy of the class loses its annotations
             return reply_of(await self._make(request_of(body)))
 
     _start_ray(port)

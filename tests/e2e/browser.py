@@ -49,7 +49,9 @@ class Visitor:
         self.hosts: set[str] = set()
         scheme: Literal["dark", "light"] = "dark" if dark else "light"
         size: Any = PHONE if phone else DESKTOP
-        self._context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=phone, reduced_motion="reduce")
+        self._context = browser.new_context(
+            viewport=size, color_scheme=scheme, has_touch=phone, device_scale_factor=2 if phone else 1, reduced_motion="reduce"
+        )
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)

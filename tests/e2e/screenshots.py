@@ -27,19 +27,20 @@ def main() -> None:
     """Write serving-desktop.png, serving-phone.png and serving-run.png."""
     folder = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as state, live_server(Path(state), "prompts.engine=template") as server, open_browser() as browser:
-        create(browser, server.url, folder / "serving-desktop.png", phone=False, dark=False)
-        create(browser, server.url, folder / "serving-phone.png", phone=True, dark=True)
+        create(browser, server.url, folder / "serving-desktop.png", num_images=4, phone=False, dark=False)
+        create(browser, server.url, folder / "serving-phone.png", num_images=6, phone=True, dark=True)
         run(browser, server.url, folder / "serving-run.png")
 
 
-def create(browser: Browser, address: str, path: Path, *, phone: bool, dark: bool) -> None:
-    """Four images of a prompt."""
+def create(browser: Browser, address: str, path: Path, *, num_images: int, phone: bool, dark: bool) -> None:
+    """The images of a prompt."""
     visitor = Visitor(browser, address, phone=phone, dark=dark)
     page = visitor.open()
     page.fill("#prompt", PROMPT)
     page.fill("#seed", SEED)
+    page.fill("#n", str(num_images))
     page.click("#generate")
-    page.locator(".tile.done").nth(3).wait_for()
+    page.locator(".tile.done").nth(num_images - 1).wait_for()
     page.evaluate("document.activeElement.blur()")
     save(page, path)
     visitor.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browser import Visitor, open_browser
 from tests.e2e.small import CLASSES, SETTINGS
@@ -16,6 +16,14 @@ from tests.serving.live import LiveServer, live_server
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGE_MS = 400_000
+
+
+def wait_for_stage(page: Page, stage: str, state: str) -> None:
+    """Until the page shows `stage` in `state`; a run that ends before is a failure with its message."""
+    wanted = page.locator(f'.stage[data-stage="{stage}"][data-state="{state}"]')
+    ended = page.locator('.status [data-status="failed"], .status [data-status="cancelled"]')
+    wanted.or_(ended).first.wait_for(timeout=STAGE_MS)
+    assert not ended.count(), page.locator(".run .notice").all_text_contents()
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +57,10 @@ def test_a_runs_progress_moves_its_images_show_and_it_stops(server: LiveServer, 
     assert job["spec"]["seed"] == 3
 
     images = page.locator('.stage[data-stage="images"]')
-    page.locator('.stage[data-stage="prompts"][data-state="done"]').wait_for(timeout=STAGE_MS)
-    page.locator('.stage[data-stage="images"][data-state="going"]').wait_for(timeout=STAGE_MS)
-    expect(images.locator(".much")).to_have_text(re.compile("[0-9]+ of [0-9]+"))
-    page.locator('.stage[data-stage="images"][data-state="done"]').wait_for(timeout=STAGE_MS)
+    wait_for_stage(page, "prompts", "done")
+    wait_for_stage(page, "images", "going")
+    expect(images.locator(".much")).to_have_text(re.compile("[0-9]+ of [0-9]+|working"))
+    wait_for_stage(page, "images", "done")
     expect(images.locator(".bar")).to_have_attribute("aria-valuenow", "100")
 
     page.locator(".shot img[src]").first.wait_for()

@@ -20,7 +20,7 @@ export class Gallery {
     this.chips = make("div", { class: "chips", role: "group", "aria-label": "Filter by class" });
     this.grid = make("div", { class: "gallery" });
     this.count = make("p");
-    this.empty = make("p", { class: "absent", text: "No image is published yet." });
+    this.empty = make("p", { class: "absent", text: "No image is published so far." });
     this.node = make("section", { class: "canvas shots", "aria-label": "Gallery" }, make("div", { class: "above" }, make("h2", { text: "Gallery" }), this.count), this.chips, this.empty, this.grid, make("div", {}, this.more));
     // An image is fetched when it comes near the screen: a run keeps hundreds.
     this.watch = new IntersectionObserver((entries) => entries.forEach((entry) => entry.isIntersecting && this.fetch(entry.target)), { rootMargin: "300px" });
