@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo test lint typecheck embedded-clip e2e chaos quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: install ## Run the embedded preset end to end into runs/embedded (OUT=fold
 check-demo: demo ## Run the demo and check what it promises
 	OUT=$(OUT) $(BIN)/python -m pytest -m demo
 
+serve: install ## Serve the embedded preset on http://127.0.0.1:8000
+	$(BIN)/synthseg serve
+
 test: install ## Run the tests
 	$(BIN)/python -m pytest
 
@@ -38,11 +41,22 @@ lint: install ## Check style
 typecheck: install ## Check types
 	$(BIN)/mypy
 
+browser: ## Install the Chromium that the tests of the page use, where there is none
+	@test -x "$${SYNTHSEG_CHROMIUM:-/usr/bin/chromium}" || { \
+	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$SUDO apt-get install -y --no-install-recommends chromium || { $$SUDO apt-get update && $$SUDO apt-get install -y --no-install-recommends chromium; }; }
+
+screenshots: install browser ## Take the pictures of docs/serving.md again
+	$(BIN)/python -m tests.e2e.screenshots docs
+
 e2e: install ## Run the smallest whole runs from the command line
-	$(BIN)/python -m pytest -m 'e2e or slow' --timeout=600
+	$(BIN)/python -m pytest -m '(e2e or slow) and not server' --timeout=600
 
 chaos: install ## Kill runs at random moments and verify what is left
-	$(BIN)/python -m pytest -m chaos --timeout=1200
+	$(BIN)/python -m pytest -m 'chaos and not server' --timeout=1200
+
+test-server: install browser ## Run the server and its page as clients have them, and kill its replicas under load
+	$(BIN)/python -m pytest -m server --timeout=1200
 
 quality: install ## Run the embedded preset for each of SEEDS, train its supervised twin, print the table of docs/results.md
 	$(BIN)/python -m benchmarks.quality --seeds $(SEEDS) --out runs/quality

@@ -1,16 +1,21 @@
-"""Deploys the engine replicas of a run and hands out handles to them."""
+"""What is deployed: the engine replicas of a run with handles to them, and the HTTP application of `synthseg serve`."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from typing import Any
 
 from ray import serve
-from ray.serve.config import ProxyLocation
+from ray.serve import Application, Deployment
+from ray.serve.config import BackpressureConfig, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 
 from serving.replicas import ImageReplica, TextReplica
+from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
+from synthseg.config.serving import DeploymentConfig
 
 REPLICA_CPUS = 0.25
 """Logical CPUs a replica asks for. A replica computes on one thread; two kinds, each `workers` times, fit two CPUs."""
@@ -26,7 +31,7 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
         "ray_actor_options": {
             "num_cpus": REPLICA_CPUS,
             "num_gpus": config.execution.num_gpus_per_replica,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}},
+            "runtime_env": _runtime_env(),
         },
     }
     if text:
@@ -58,3 +63,59 @@ def image_handle(config: RunConfig) -> DeploymentHandle:
 def release(app: str) -> None:
     """Take an app's replicas down so that later stages have their memory and CPUs."""
     serve.delete(app)
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The HTTP application from `preset` (default embedded; or the path of a TOML file on the cluster) and settings.
+
+    For `serve run serving.build:build preset=embedded serving.image.num_replicas=2` and for the `args` of a Serve config file.
+    UsageProblem names a setting that is wrong.
+    """
+    settings = dict(args)
+    preset = str(settings.pop("preset", "embedded"))
+    overrides = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
+    return application(load_config(preset, overrides))
+
+
+def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> Application:
+    """Gateway, prompt agent and engines of `config`, each with its own settings."""
+    # Batch runs import this module, too, and need neither FastAPI nor CLIP.
+    from serving.agent_replica import PromptAgentReplica
+    from serving.gateway import Gateway
+
+    serving = config.serving
+    text = TextReplica.options(**_options(config, serving.text)).bind(
+        config, serving.text.max_batch_size, serving.text.max_ongoing_requests
+    )
+    image = image_replica.options(**_options(config, serving.image)).bind(
+        config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests
+    )
+    agent = PromptAgentReplica.options(**_options(config, serving.prompt_agent)).bind(config, text)
+    gateway = Gateway.options(**_options(config, serving.gateway), backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1))
+    return gateway.bind(config, text, image, agent)
+
+
+def _options(config: RunConfig, deployment: DeploymentConfig) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "max_ongoing_requests": deployment.max_ongoing_requests,
+        "max_queued_requests": deployment.max_queued_requests,
+        # A replica that is taken down finishes what it has; nothing may take longer than the deadline.
+        "graceful_shutdown_timeout_s": config.serving.deadline_s,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "ray_actor_options": {"num_cpus": deployment.num_cpus, "num_gpus": deployment.num_gpus, "runtime_env": _runtime_env()},
+    }
+    if deployment.max_replicas:
+        options["autoscaling_config"] = {
+            "min_replicas": deployment.min_replicas,
+            "initial_replicas": min(max(deployment.num_replicas, deployment.min_replicas), deployment.max_replicas),
+            "max_replicas": deployment.max_replicas,
+            "target_ongoing_requests": deployment.target_ongoing_requests,
+        }
+    else:
+        options["num_replicas"] = deployment.num_replicas
+    return options
+
+
+def _runtime_env() -> dict[str, Any]:
+    """One thread a process: two processes of one thread beat one of two by a factor on small CPUs."""
+    return {"env_vars": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}}

@@ -1,14 +1,15 @@
-"""Calling the engine replicas from a batch stage: a bounded window in flight, retries that cannot change a result."""
+"""Calling the engine replicas from a batch stage: a bounded window in flight, retries that cannot change a result. Giving calls up."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
@@ -44,6 +45,12 @@ def stream_images(
         batch = list(requests[start : start + batch_size])
         results: list[GeneratedImage | GenerationFailure] = _settle(handle, batch, response)
         yield start, [_retry(handle, request, result) for request, result in zip(batch, results, strict=True)]
+
+
+def give_up(response: DeploymentResponse | DeploymentResponseGenerator) -> None:
+    """Cancel a call of a handle, if it is still going on."""
+    with suppress(Exception):  # a call that has failed raises its error again
+        response.cancel()
 
 
 def _retry(

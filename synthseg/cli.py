@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cluster.doctor import Check
+    from serving.keys import KeyStore
     from synthseg.config.schema import RunConfig
     from synthseg.report.status import RunStatus
     from synthseg.store.verify import VerifyReport
@@ -47,6 +48,7 @@ PerClassOption = Annotated[int | None, typer.Option("--per-class", metavar="N", 
 SeedOption = Annotated[int | None, typer.Option("--seed", metavar="S", help="Seed of the whole run.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="W", help="Replicas, stage workers and training processes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting; may be given again.")]
+PresetOption = Annotated[str, typer.Option("--preset", metavar="PRESET|FILE", help="Configuration of the server.")]
 UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Let Ray speak, and show tracebacks.")]
@@ -86,6 +88,28 @@ def run(
     _print_line(f"metrics  {folder.files.path(METRICS)}")
     if folder.files.exists("report/index.html"):
         _print_line(f"report   {folder.files.path('report/index.html')}")
+
+
+@app.command()
+def serve(
+    preset: PresetArgument = "embedded",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on; serving.host when not given.")] = "",
+    port: Annotated[int | None, typer.Option("--port", metavar="P", help="Port; serving.port when not given, 0 for any.")] = None,
+    settings: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Serve prompts to images over HTTP, OpenAI's API and a page, until Ctrl-C; requests under way then finish."""
+    overrides = [*(settings or ())]
+    if host:
+        overrides.append(f"serving.host={host}")
+    if port is not None:
+        overrides.append(f"serving.port={port}")
+    config = _load(preset, overrides, "", None, None, None)
+
+    from serving.server import serve_until_signal
+
+    out = sys.stdout
+    serve_until_signal(config, verbose=verbose, say=lambda line: print(line, file=out, flush=True))
 
 
 @app.command()
@@ -185,6 +209,55 @@ def doctor(preset: PresetArgument = "embedded", out: Annotated[str, typer.Option
         raise typer.Exit(1)
 
 
+keys = typer.Typer(help="API keys of the HTTP endpoint; a running server takes a change up with its next request.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Who the key is for.")]
+
+
+@keys.command("add")
+def add_key(
+    name: KeyName,
+    preset: PresetOption = "embedded",
+    settings: SetOption = None,
+    requests_per_min: Annotated[int | None, typer.Option("--requests-per-min", min=0, metavar="N", help="0 sets no limit.")] = None,
+    image_seconds_per_min: Annotated[
+        float | None, typer.Option("--image-seconds-per-min", min=0, metavar="S", help="Engine seconds; 0 sets no limit.")
+    ] = None,
+) -> None:
+    """Make a key and print it, once: only its hash is kept."""
+    store = _key_store(preset, settings)
+    _print_line(store.add(name, requests_per_min, image_seconds_per_min))
+
+
+@keys.command("list")
+def list_keys(
+    preset: PresetOption = "embedded",
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the keys: name, id, limits, since when, and whether revoked. Never the key."""
+    found = [record.public() for record in _key_store(preset, settings).records()]
+    if as_json:
+        _print_json({"keys": found})
+        return
+    table = _table("", "name", "id", "requests/min", "image s/min", "made", "revoked")
+    for record in found:
+        table.add_row(*("" if value is None else str(value) for value in record.values()))
+    _console().print(table)
+
+
+@keys.command("revoke")
+def revoke_key(
+    name: KeyName,
+    preset: PresetOption = "embedded",
+    settings: SetOption = None,
+) -> None:
+    """End a key. Its jobs and files stay unreachable for every other key."""
+    _key_store(preset, settings).revoke(name)
+    _print_line(f"revoked  {name}")
+
+
 def main() -> None:
     """Entry point: run the command, say what went wrong in one line, exit with its code."""
     sys.exit(_guarded(sys.argv[1:]))
@@ -230,6 +303,12 @@ def _load(preset: str, settings: list[str] | None, classes: str, per_class: int 
 
     names = [name for name in (part.strip() for part in classes.split(",")) if name]
     return load_config(preset, settings or (), names, per_class, seed, workers)
+
+
+def _key_store(preset: str, settings: list[str] | None) -> KeyStore:
+    from serving.keys import KeyStore, keys_path
+
+    return KeyStore(keys_path(_load(preset, settings, "", None, None, None).serving))
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from synthseg.config.schema import RunConfig
@@ -11,6 +12,7 @@ from synthseg.ids import SEED_BITS
 DATASET_KINDS: Final = ("voc", "coco", "folder")
 _LATENT_STRIDE: Final = 8
 """Diffusion models draw in latents of this stride."""
+_SIZE: Final = re.compile(r"[1-9]\d*x[1-9]\d*")
 
 
 def check_config(config: RunConfig) -> None:
@@ -25,7 +27,7 @@ def _rules(config: RunConfig) -> dict[str, bool]:
     images, scoring, relabel, segmenter = config.images, config.scoring, config.relabel, config.segmenter
     kind, _, path = config.evaluation.dataset.partition(":")
     painted = images.engine == "painter"
-    return {
+    return _serving_rules(config) | {
         f"seed: {config.seed} must be below 2**{SEED_BITS}": config.seed >= 1 << SEED_BITS,
         f"scoring.keep_per_prompt: {scoring.keep_per_prompt} cannot exceed images.images_per_prompt, which is {images.images_per_prompt}": (
             scoring.keep_per_prompt > images.images_per_prompt
@@ -51,4 +53,22 @@ def _rules(config: RunConfig) -> dict[str, bool]:
         "evaluation.scales: must name at least one positive scale, such as [1.0]": (
             not config.evaluation.scales or min(config.evaluation.scales) <= 0
         ),
+    }
+
+
+def _serving_rules(config: RunConfig) -> dict[str, bool]:
+    serving, images = config.serving, config.images
+    deployments = {name: getattr(serving, name) for name in ("gateway", "prompt_agent", "text", "image")}
+    return {
+        "serving.min_side_px: must not exceed serving.max_side_px": serving.min_side_px > serving.max_side_px,
+        f"serving.max_pixels: {serving.max_pixels} is less than images.width x images.height, {images.width} x {images.height}": (
+            images.width * images.height > serving.max_pixels
+        ),
+        **{f"serving.sizes: '{size}' must be WIDTHxHEIGHT such as 512x512": not _SIZE.fullmatch(size) for size in serving.sizes},
+        **{
+            f"serving.{name}.min_replicas: must not exceed serving.{name}.max_replicas, which is {deployment.max_replicas}": (
+                0 < deployment.max_replicas < deployment.min_replicas
+            )
+            for name, deployment in deployments.items()
+        },
     }

@@ -1,23 +1,19 @@
 """What a run is, as frozen models. Every number the paper leaves open is a field here, with its unit in the name.
 
-`execution` alone says how a run is carried out (workers, batches, time limits); it never changes a sample, so it stays
-out of the fingerprint.
+`execution` and `serving` say how work is carried out (workers, batches, time limits, the HTTP endpoint); they never change a
+sample, so they stay out of the fingerprint.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from synthseg.config.section import Section
+from synthseg.config.serving import ServingConfig
 from synthseg.ids import digest
 from synthseg.taxonomy import ClassInfo, TaxonomyName, taxonomy
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PromptsConfig(Section):
@@ -197,6 +193,10 @@ class ExecutionConfig(Section):
     """Ray cluster to join; empty starts one on this machine."""
 
 
+NOT_CONTENT: Final = ("execution", "serving")
+"""Sections that never change a sample."""
+
+
 class RunConfig(Section):
     """A whole run."""
 
@@ -213,14 +213,15 @@ class RunConfig(Section):
     segmenter: SegmenterConfig
     evaluation: EvaluationConfig
     execution: ExecutionConfig
+    serving: ServingConfig = ServingConfig()
 
     def class_infos(self) -> tuple[ClassInfo, ...]:
         """The chosen classes. Vectors with a K axis follow this order; K = len(classes)."""
         return taxonomy(self.taxonomy).select(self.classes)
 
     def fingerprint(self) -> str:
-        """Identity of the run's content: every section but `execution`."""
-        return digest("run", self.model_dump(mode="json", exclude={"execution"}))
+        """Identity of the run's content: every section but NOT_CONTENT."""
+        return digest("run", self.model_dump(mode="json", exclude=set(NOT_CONTENT)))
 
     def generation_fingerprint(self) -> str:
         """Identity of what decides prompts and images, so that a change of label or training settings keeps every image."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,19 @@ class ImageEngine(Protocol):
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage | GenerationFailure]:
         """One result a request, in order; a bad request fails alone."""
+        ...
+
+
+ShowPreview = Callable[[int, GeneratedImage], None]
+"""Takes the index of a request and an unfinished picture of it; called on the engine's thread."""
+
+
+@runtime_checkable
+class PreviewingImageEngine(ImageEngine, Protocol):
+    """An image engine that can show its pictures while they form."""
+
+    def generate_with_previews(
+        self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview
+    ) -> list[GeneratedImage | GenerationFailure]:
+        """What `generate` returns, byte for byte, after at most `num_previews[i]` calls of `show(i, ...)` for each request."""
         ...

@@ -6,12 +6,12 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import OnPiece, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import digest
 
@@ -81,28 +81,106 @@ class LlamaEngine:
         self.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1)])
 
     def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
-        """One reply a request, in order, one at a time. RunFailure carries llama.cpp's own message."""
+        """One reply a request, in order, one at a time. UsageProblem when llama.cpp refuses a request, RunFailure when it fails."""
         return [self._complete(request) for request in requests]
 
+    def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
+        """The reply of `generate`, told piece by piece; the same errors, and whatever `on_piece` raises."""
+        telling = _Telling(on_piece)
+        body = {**_body(request), "stream": True, "stream_options": {"include_usage": True}}
+        self._ask(request, body, telling)
+        return telling.reply()
+
     def _complete(self, request: TextRequest) -> TextReply:
-        body: dict[str, Any] = {
-            "messages": [dict(message) for message in request.messages],
-            "seed": request.seed % (1 << 32),
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "cache_prompt": False,
-        }
-        if request.json_schema is not None:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(request.json_schema)}}
-        with self._lock:
-            answer = self._server.handle_chat_completions(body)
+        answer = self._ask(request, _body(request))
         if "choices" not in answer:
-            raise RunFailure(f"prompts.engine: llama.cpp refused a request: {answer.get('error', answer)}")
-        choice, usage = answer["choices"][0], answer["usage"]
-        return TextReply(
-            text=choice["message"].get("content") or "",
-            finish_reason="length" if choice["finish_reason"] == "length" else "stop",
-            prompt_tokens=int(usage["prompt_tokens"]),
-            completion_tokens=int(usage["completion_tokens"]),
-        )
+            raise _refusal(answer)
+        choice = answer["choices"][0]
+        text = choice["text"] if request.prompt is not None else choice["message"].get("content")
+        return _reply(text or "", choice["finish_reason"], answer["usage"])
+
+    def _ask(self, request: TextRequest, body: dict[str, Any], *callback: _Telling) -> Any:
+        """What llama.cpp's server answers; None where it tells `callback`."""
+        server = self._server
+        handle = server.handle_chat_completions if request.prompt is None else server.handle_completions
+        try:
+            with self._lock:
+                return handle(body, *callback)
+        except ValueError as error:
+            # A schema that no grammar can be made of is the one thing that is raised instead of answered.
+            raise UsageProblem(f"prompts.engine: llama.cpp refused a request: {error}") from error
+
+
+class _Telling:
+    """Collects a streamed answer. llama.cpp swallows what its callback raises, so it is kept and raised afterwards."""
+
+    def __init__(self, on_piece: OnPiece) -> None:
+        self._on_piece = on_piece
+        self._pieces: list[str] = []
+        self._finish = "stop"
+        self._usage: dict[str, Any] = {}
+        self._error: BaseException | None = None
+
+    def __call__(self, chunk: dict[str, Any]) -> bool:
+        """Take one chunk of the server; True ends the decoding."""
+        try:
+            return not self._take(chunk)
+        except BaseException as error:  # noqa: BLE001 (raised by reply, out of llama.cpp's reach)
+            self._error = error
+            return True
+
+    def _take(self, chunk: dict[str, Any]) -> bool:
+        self._usage = chunk.get("usage") or self._usage
+        if "choices" not in chunk:
+            raise _refusal(chunk)
+        for choice in chunk["choices"]:
+            self._finish = choice.get("finish_reason") or self._finish
+            piece = choice["text"] if "text" in choice else choice["delta"].get("content")
+            if piece:
+                self._pieces.append(piece)
+                if not self._on_piece(piece):
+                    return False
+        return True
+
+    def reply(self) -> TextReply:
+        """The whole text; token counts are 0 where the caller ended it early."""
+        if self._error is not None:
+            raise self._error
+        return _reply("".join(self._pieces), self._finish, self._usage)
+
+
+def _body(request: TextRequest) -> dict[str, Any]:
+    """The request in the words of llama.cpp's server."""
+    body: dict[str, Any] = {
+        "seed": request.seed % (1 << 32),
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "cache_prompt": False,
+    }
+    if request.prompt is None:
+        body["messages"] = [dict(message) for message in request.messages]
+    else:
+        body["prompt"] = request.prompt
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.json_schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(request.json_schema)}}
+    return body
+
+
+def _reply(text: str, finish_reason: str, usage: Mapping[str, Any]) -> TextReply:
+    return TextReply(
+        text=text,
+        finish_reason="length" if finish_reason == "length" else "stop",
+        prompt_tokens=int(usage.get("prompt_tokens", 0)),
+        completion_tokens=int(usage.get("completion_tokens", 0)),
+    )
+
+
+def _refusal(answer: Mapping[str, Any]) -> UsageProblem | RunFailure:
+    """What llama.cpp said instead of an answer: it blames the request with a code below 500 (a prompt beyond the context, a bad schema)."""
+    error = answer.get("error", answer)
+    code, message = (error.get("code", 500), error.get("message", error)) if isinstance(error, Mapping) else (500, error)
+    kind = UsageProblem if isinstance(code, int) and code < 500 else RunFailure
+    return kind(f"prompts.engine: llama.cpp refused a request: {message}")

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 import synthseg.scenes
-from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, ShowPreview
+from synthseg.engines.painter_preview import paint_empty_scene
 from synthseg.errors import UsageProblem
 from synthseg.image_codec import encode_png
 from synthseg.scenes.painter import paint
@@ -27,6 +28,18 @@ class PainterEngine:
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage | GenerationFailure]:
         """One PNG a request; a prompt the painter cannot read fails alone and for good."""
         return [self._paint(request) for request in requests]
+
+    def generate_with_previews(
+        self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview
+    ) -> list[GeneratedImage | GenerationFailure]:
+        """As `generate`; one preview of each picture is its scene before anything stands in it."""
+        results: list[GeneratedImage | GenerationFailure] = []
+        for index, (request, wanted) in enumerate(zip(requests, num_previews, strict=True)):
+            scene = paint_empty_scene(request) if wanted else None
+            if scene is not None:
+                show(index, GeneratedImage(encode_png(scene), request.width, request.height))
+            results.append(self._paint(request))
+        return results
 
     def _paint(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
         try:

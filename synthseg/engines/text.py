@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+OnPiece = Callable[[str], bool]
+"""Takes the next piece of a text; False says that nobody wants the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,10 @@ class TextRequest:
     top_p: float = 0.95
     json_schema: Mapping[str, Any] | None = None
     """When given, engines that can constrain decoding return text that parses under it."""
+    stop: tuple[str, ...] = ()
+    """The text ends before the first of these."""
+    prompt: str | None = None
+    """Raw text to go on from, without any chat format; `messages` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +45,13 @@ class TextEngine(Protocol):
 
     def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
         """One reply a request, in order."""
+        ...
+
+
+@runtime_checkable
+class StreamingTextEngine(TextEngine, Protocol):
+    """A language model that can also tell its text while it writes it."""
+
+    def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
+        """The reply that `generate` gives, piece by piece first; when `on_piece` says no, what had been written until then."""
         ...

@@ -28,6 +28,9 @@ from synthseg.taxonomy import ClassInfo, Taxonomy
 Generate = Callable[[Sequence[TextRequest]], list[TextReply]]
 """Answers a batch of requests, one reply each, in order; it may spread them over any number of engines."""
 
+OnRound = Callable[[Sequence[dict[str, Any]]], None]
+"""Takes the candidate rows of a round that ended."""
+
 EndedBecause = Literal["quota", "acceptance_floor", "max_rounds"]
 
 _FIRST_PASS_RATE = 0.75
@@ -139,12 +142,18 @@ class PromptAgent:
         self._mentions = Mentions(taxonomy.classes)
         self._prototypes = class_prototypes(taxonomy.classes, scorer)
 
-    def run_class(self, class_info: ClassInfo, seed: int) -> ClassPrompts:
-        """Rounds for one class until its quotas, the acceptance floor or the last round. Prompts it lacks are never filled in."""
+    def run_class(self, class_info: ClassInfo, seed: int, on_round: OnRound | None = None) -> ClassPrompts:
+        """Rounds for one class until its quotas, the acceptance floor or the last round. Prompts it lacks are never filled in.
+
+        `on_round` is given the candidate rows of each round as it ends.
+        """
         state = self._open(class_info, seed)
         ended: EndedBecause = "max_rounds"
         for number in range(self._config.max_rounds):
+            num_before = len(state.rows)
             state.rounds.append(self._round(state, number))
+            if on_round is not None:
+                on_round(state.rows[num_before:])
             if not any(self._missing(state)):
                 ended = "quota"
                 break

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from synthseg import __version__
-from synthseg.config.schema import RunConfig
+from synthseg.config.schema import NOT_CONTENT, RunConfig
 from synthseg.errors import CorruptData, UsageProblem
 from synthseg.store.files import Files
 from synthseg.store.shards import ShardStore
@@ -138,7 +138,7 @@ class RunFolder:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Lines `a.b: 1 -> 2` for every content key in which two resolved configurations differ."""
     for key in sorted({*before, *after}):
-        if not prefix and key == "execution":
+        if not prefix and key in NOT_CONTENT:
             continue
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):

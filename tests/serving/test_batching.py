@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from serving.batching import DrainBatcher
+from serving.batching import DrainBatcher, QueueFull
 
 
 class Gate:
@@ -110,3 +110,144 @@ def test_batches_never_exceed_the_limit(max_batch_size: int) -> None:
         return gate
 
     assert max(len(batch) for batch in asyncio.run(scenario()).batches) <= max_batch_size
+
+
+def test_no_group_starves_while_another_keeps_coming() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=2, group=lambda request: request[0])
+        waiting = [asyncio.create_task(batcher.submit("a0"))]
+        await started(gate)
+        waiting += [asyncio.create_task(batcher.submit(f"a{i}")) for i in range(1, 9)]
+        waiting += [asyncio.create_task(batcher.submit(r)) for r in ("b0", "c0")]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        return gate.batches
+
+    batches = asyncio.run(scenario())
+    assert batches[1:4] == [["a1", "a2"], ["b0"], ["c0"]]
+    assert [r for batch in batches for r in batch if r[0] == "a"] == [f"a{i}" for i in range(9)]
+
+
+def test_a_batch_is_capped_by_cost_in_order_and_one_that_is_over_the_cap_alone_still_runs() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=8, cost=len, max_batch_cost=4)
+        first = asyncio.create_task(batcher.submit("x"))
+        await started(gate)
+        rest = [asyncio.create_task(batcher.submit(r)) for r in ("aa", "bb", "c", "dddddd", "e")]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        await asyncio.gather(first, *rest)
+        return gate.batches
+
+    assert asyncio.run(scenario()) == [["x"], ["aa", "bb"], ["c"], ["dddddd"], ["e"]]
+
+
+def test_a_full_queue_refuses_with_its_depth_and_the_wait_to_expect() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1, max_queued=2)
+        gate.open.set()
+        await batcher.submit("pace")
+        gate.open.clear()
+        waiting = [asyncio.create_task(batcher.submit("a"))]
+        while len(gate.batches) < 2:
+            await asyncio.sleep(0.001)
+        waiting += [asyncio.create_task(batcher.submit(r)) for r in "bc"]
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull) as full:
+            await batcher.submit("d")
+        assert full.value.queued == 2
+        assert full.value.wait_s > 0
+        assert batcher.stats.refused == 1
+        gate.open.set()
+        assert await asyncio.gather(*waiting) == ["A", "B", "C"]
+        assert await batcher.submit("e") == "E"
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_request_makes_room_at_once() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1, max_queued=1)
+        first = asyncio.create_task(batcher.submit("a"))
+        await started(gate)
+        gone = asyncio.create_task(batcher.submit("b"))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        assert (batcher.stats.queued, batcher.stats.left) == (0, 1)
+        stays = asyncio.create_task(batcher.submit("c"))
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        assert await asyncio.gather(first, stays) == ["A", "C"]
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_drops_a_waiting_request_and_the_engine_never_sees_it() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=4)
+        first = asyncio.create_task(batcher.submit("a"))
+        await started(gate)
+        with pytest.raises(TimeoutError):
+            await batcher.submit("late", deadline_s=0.02)
+        assert batcher.stats.queued == 0
+        gate.open.set()
+        await first
+        assert await batcher.submit("b", deadline_s=5) == "B"
+        return gate.batches
+
+    assert asyncio.run(scenario()) == [["a"], ["b"]]
+
+
+def test_a_caller_that_leaves_while_the_engine_works_hurts_nobody_else_in_its_batch() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=4)
+        first = asyncio.create_task(batcher.submit("a"))
+        await started(gate)
+        gone, stays = asyncio.create_task(batcher.submit("b")), asyncio.create_task(batcher.submit("c"))
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        while len(gate.batches) < 2:
+            await asyncio.sleep(0)
+        gone.cancel()
+        assert await asyncio.gather(first, stays) == ["A", "C"]
+        assert batcher.stats.running == 0
+
+    asyncio.run(scenario())
+
+
+def test_health_shows_in_busy_seconds_and_the_last_error() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1)
+        assert batcher.busy_s() == 0
+        first = asyncio.create_task(batcher.submit("poison"))
+        await started(gate)
+        await asyncio.sleep(0.01)
+        assert batcher.busy_s() > 0
+        gate.open.set()
+        with pytest.raises(ValueError, match="poison"):
+            await first
+        assert isinstance(batcher.last_error, ValueError)
+        await batcher.submit("a")
+        assert batcher.last_error is None
+        assert batcher.busy_s() == 0
+        assert batcher.stats.engine_seconds > 0
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_loses_replies_is_an_error_and_not_a_hang() -> None:
+    async def scenario() -> None:
+        batcher: DrainBatcher[str, str] = DrainBatcher(lambda requests: requests[1:], max_batch_size=4)
+        with pytest.raises(RuntimeError, match="0 replies to 1"):
+            await asyncio.wait_for(batcher.submit("a"), 5)
+
+    asyncio.run(scenario())

@@ -169,3 +169,30 @@ def test_setting_names_reach_every_section() -> None:
     names = setting_names()
     assert {"seed", "prompts.diversity_threshold", "segmenter.par_iterations", "execution.workers"} <= set(names)
     assert not any(name.startswith("_") for name in names)
+
+
+def test_one_setting_of_a_deployment_keeps_its_other_defaults() -> None:
+    before, after = load_config("embedded").serving, load_config("embedded", ["serving.gateway.num_replicas=2"]).serving
+    assert after.gateway == before.gateway.model_copy(update={"num_replicas": 2})
+
+
+def test_serving_settings_leave_the_fingerprint_alone() -> None:
+    assert (
+        load_config("embedded", ["serving.port=9", "serving.image.max_batch_size=2"]).fingerprint() == load_config("embedded").fingerprint()
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["serving.min_side_px=64", "serving.max_side_px=32"], "serving.min_side_px: must not exceed"),
+        (["serving.max_pixels=100"], "serving.max_pixels: 100 is less than images.width"),
+        (['serving.sizes=["128"]'], "serving.sizes: '128' must be WIDTHxHEIGHT"),
+        (["serving.image.min_replicas=3", "serving.image.max_replicas=2"], "serving.image.min_replicas: must not exceed"),
+        (["serving.image.replicas=3"], "serving.image.replicas: is not a setting; did you mean 'serving.image.num_replicas'"),
+    ],
+)
+def test_serving_settings_that_contradict_each_other_are_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        load_config("embedded", settings)
+    assert message in str(caught.value)

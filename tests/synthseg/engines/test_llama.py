@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,61 @@ def test_seed_decides_the_text_and_the_schema_its_form(engine: LlamaEngine) -> N
 def test_length_is_told(engine: LlamaEngine) -> None:
     cut = TextRequest(({"role": "user", "content": "Tell a long story."},), seed=1, max_tokens=4)
     assert engine.generate([cut])[0].finish_reason == "length"
+
+
+def test_a_stream_tells_the_reply_piece_by_piece(engine: LlamaEngine) -> None:
+    pieces: list[str] = []
+    reply = engine.stream(request(7), lambda piece: pieces.append(piece) is None)
+    assert reply == engine.generate([request(7)])[0]
+    assert len(pieces) > 3
+    assert "".join(pieces) == reply.text
+
+
+def test_a_stream_ends_when_nobody_listens(engine: LlamaEngine) -> None:
+    story = TextRequest(({"role": "user", "content": "Tell a long story."},), seed=1, max_tokens=400)
+    pieces: list[str] = []
+
+    def two_pieces(piece: str) -> bool:
+        pieces.append(piece)
+        return len(pieces) < 2
+
+    assert engine.stream(story, two_pieces).text == "".join(pieces)
+    assert len(pieces) == 2
+    after = engine.generate([request(7)])[0]
+    assert after == LlamaEngine().generate([request(7)])[0]
+
+
+def test_what_the_listener_raises_comes_out(engine: LlamaEngine) -> None:
+    def broken(piece: str) -> bool:
+        raise KeyError(piece)
+
+    with pytest.raises(KeyError):
+        engine.stream(request(7), broken)
+
+
+def test_raw_text_is_continued_up_to_a_stop(engine: LlamaEngine) -> None:
+    whole = TextRequest((), seed=2, prompt="Apples, pears,", max_tokens=24, temperature=0.0)
+    text = engine.generate([whole])[0].text
+    word = text.split()[3]
+    cut = engine.generate([replace(whole, stop=(word,))])[0]
+    assert cut.text == text[: text.index(word)]
+    assert cut.finish_reason == "stop"
+    assert engine.stream(replace(whole, stop=(word,)), lambda _: True) == cut
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        TextRequest(({"role": "user", "content": "word " * 3000},), seed=1),
+        TextRequest(({"role": "user", "content": "x"},), seed=1, json_schema={"type": "nonsense"}),
+    ],
+    ids=["beyond the context", "no such schema"],
+)
+def test_a_request_that_cannot_work_is_the_callers_problem(engine: LlamaEngine, refused: TextRequest) -> None:
+    with pytest.raises(UsageProblem, match=r"prompts\.engine: llama\.cpp refused a request: ."):
+        engine.generate([refused])
+    with pytest.raises(UsageProblem, match=r"prompts\.engine: llama\.cpp refused a request: ."):
+        engine.stream(refused, lambda _: True)
 
 
 def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:

@@ -168,3 +168,17 @@ def test_any_text_is_survived_and_accounted_for(texts: list[str]) -> None:
     assert result.ended_because != "quota"
     pa.Table.from_pylist(result.candidates, schema=PROMPT_CANDIDATE)
     assert all(row["reason"] in REASONS for row in result.candidates if not row["accepted"])
+
+
+def test_rounds_are_shown_as_they_end(scorer: Any) -> None:
+    shown: list[dict[str, Any]] = []
+    sizes: list[int] = []
+
+    def on_round(rows: Sequence[dict[str, Any]]) -> None:
+        shown.extend(rows)
+        sizes.append(len(rows))
+
+    agent = PromptAgent(config(), VOC, scorer, TemplateEngine().generate)
+    result = agent.run_class(HORSE, 1, on_round)
+    assert shown == result.candidates
+    assert sizes == [report.candidates for report in result.rounds]

@@ -1,0 +1,100 @@
+"""Limits per key: requests and engine seconds for images, each a bucket that holds a minute's worth and refills evenly.
+
+The buckets live in the shared state, so a key has one limit whichever gateway answers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Final
+
+from serving.http.database import Database
+from serving.http.errors import ApiError, too_many
+from serving.keys import Tenant
+
+REQUESTS: Final = "requests"
+IMAGE_SECONDS: Final = "image-seconds"
+_MINUTE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """A bucket after something was taken. A negative level is work that turned out larger than what was left."""
+
+    kind: str
+    limit: float
+    level: float
+
+    @property
+    def rate(self) -> float:
+        """Refill a second."""
+        return self.limit / _MINUTE_S
+
+    def headers(self) -> dict[str, str]:
+        """OpenAI's rate-limit headers of this kind."""
+        return {
+            f"x-ratelimit-limit-{self.kind}": _number(self.limit),
+            f"x-ratelimit-remaining-{self.kind}": _number(max(self.level, 0.0)),
+            f"x-ratelimit-reset-{self.kind}": f"{(self.limit - self.level) / self.rate:.3f}s",
+        }
+
+    def refusal(self, needed: float) -> ApiError:
+        """429 with the time after which `needed` is there."""
+        message = f"This key's limit of {_number(self.limit)} {self.kind} a minute is used up."
+        return too_many(message, (needed - self.level) / self.rate, "rate_limit_exceeded", self.headers())
+
+
+class Limits:
+    """Takes from the buckets of a tenant; a tenant without a limit costs nothing."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def admit_request(self, tenant: Tenant, headers: MutableMapping[str, str]) -> None:
+        """Count one request and put its rate-limit headers into `headers`. ApiError 429 when the minute's worth is used up."""
+        if not tenant.requests_per_min:
+            return
+        limit = float(tenant.requests_per_min)
+        taken, bucket = await self._take(tenant, REQUESTS, limit, amount=1.0, needed=1.0)
+        if not taken:
+            raise bucket.refusal(1.0)
+        headers.update(bucket.headers())
+
+    async def admit_images(self, tenant: Tenant, headers: MutableMapping[str, str]) -> None:
+        """ApiError 429 while the tenant's engine seconds are used up. What images cost is known, and charged, afterwards."""
+        if not tenant.image_seconds_per_min:
+            return
+        needed = min(1.0, tenant.image_seconds_per_min)
+        taken, bucket = await self._take(tenant, IMAGE_SECONDS, tenant.image_seconds_per_min, amount=0.0, needed=needed)
+        if not taken:
+            raise bucket.refusal(needed)
+        headers.update(bucket.headers())
+
+    async def charge_images(self, tenant: Tenant, engine_s: float) -> None:
+        """Take what images have cost; the level may fall below zero, which the next requests wait for."""
+        if tenant.image_seconds_per_min and engine_s > 0:
+            await self._take(tenant, IMAGE_SECONDS, tenant.image_seconds_per_min, amount=engine_s, needed=None)
+
+    async def _take(self, tenant: Tenant, kind: str, limit: float, *, amount: float, needed: float | None) -> tuple[bool, _Bucket]:
+        """Take `amount` if at least `needed` is there (None: in any case)."""
+
+        def update(connection: sqlite3.Connection) -> tuple[bool, _Bucket]:
+            now = self._clock()
+            query = "SELECT level, at FROM buckets WHERE tenant = ? AND kind = ?"
+            level, at = connection.execute(query, (tenant.tenant_id, kind)).fetchone() or (limit, now)
+            level = min(limit, level + max(now - at, 0.0) * limit / _MINUTE_S)
+            taken = needed is None or level >= needed
+            if taken:
+                level -= amount
+            connection.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?)", (tenant.tenant_id, kind, level, now))
+            return taken, _Bucket(kind, limit, level)
+
+        return await self._database.run(update)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,306 @@
+"""`POST /v1/images/generations`: prompt to images, at once or as a stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serving.http.backend import ImageEvent
+from serving.http.deps import CurrentTenant, Deps
+from serving.http.errors import ApiError, invalid, not_found, responses
+from serving.http.pictures import MEDIA_TYPES, convert
+from serving.http.schemas import ImageData, ImageGenerationReply, ImageGenerationRequest, OutputFormat
+from serving.http.streams import EVENT_STREAM_CONTENT, Event, before, event_stream, while_connected, within
+from serving.keys import Tenant
+from synthseg.config.schema import RunConfig
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.errors import UsageProblem
+from synthseg.ids import SEED_BITS, derive_seed, image_sha256
+from synthseg.taxonomy import taxonomy
+
+_LATENT_STRIDE: Final = 8
+_FIELD_OF: Final[Mapping[str, str]] = {"prompt": "prompt", "width": "size", "height": "size", "negative_prompt": "negative_prompt"}
+"""Field of the request behind each name that an engine's error may begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A request that has passed every check."""
+
+    model: str
+    prompt: str
+    revised_prompt: str | None
+    refine_note: str | None
+    num_images: int
+    seed: int
+    width: int
+    height: int
+    negative_prompt: str
+    parameters: Mapping[str, Any]
+    ignored: list[str]
+    class_names: list[str] | None
+    output_format: OutputFormat
+    compression: int | None
+    as_url: bool
+    previews: int
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def size(self) -> str:
+        """WIDTHxHEIGHT."""
+        return f"{self.width}x{self.height}"
+
+    def seed_of(self, index: int) -> int:
+        """The first image has the request's own seed, so that a lone image equals the batch run's."""
+        return self.seed if index == 0 else derive_seed("image", self.seed, index)
+
+    def requests(self) -> list[ImageRequest]:
+        """One engine request an image."""
+        return [
+            ImageRequest(self.prompt, self.seed_of(i), self.width, self.height, self.negative_prompt, self.parameters)
+            for i in range(self.num_images)
+        ]
+
+
+def router(deps: Deps) -> APIRouter:
+    """Routes under /v1/images."""
+    routes = APIRouter(tags=["images"])
+
+    @routes.post(
+        "/v1/images/generations",
+        summary="Paint a prompt",
+        response_model=None,
+        responses={
+            200: {
+                "model": ImageGenerationReply,
+                "description": "The images; with `stream`, events `image_generation.partial_image` and `image_generation.completed`.",
+                "content": EVENT_STREAM_CONTENT,
+            },
+            **responses(404, 408, 409, 413, 422, 503, 504),
+        },
+    )
+    async def generate(body: ImageGenerationRequest, request: Request, tenant: CurrentTenant) -> Response:
+        plan = _check(body, deps)
+        _log_request(request, body, plan, deps)
+        await deps.limits.admit_images(tenant, request.state.headers)
+        if body.stream:
+            return await event_stream(request, _stream(plan, body, request, tenant, deps))
+        reply = await while_connected(request, _answer(plan, body, request, tenant, deps))
+        return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
+
+    return routes
+
+
+async def _answer(plan: _Plan, body: ImageGenerationRequest, request: Request, tenant: Tenant, deps: Deps) -> ImageGenerationReply:
+    """All images in one answer."""
+    data: dict[int, ImageData] = {}
+    async with contextlib.aclosing(_painted(plan, body, request, tenant, deps)) as painted:
+        async for final_plan, event in painted:
+            plan = final_plan
+            if event.final:
+                data[event.index] = await _deliver(plan, event, request, tenant, deps)
+    if all(image.safety != "ok" for image in data.values()):
+        raise invalid("prompt", f"prompt: every image was withheld as {data[0].safety}", "content_policy_violation")
+    return ImageGenerationReply(
+        created=plan.created,
+        model=plan.model,
+        size=plan.size,
+        output_format=plan.output_format,
+        seed=plan.seed,
+        class_names=plan.class_names,
+        ignored_parameters=plan.ignored,
+        refine_note=plan.refine_note,
+        data=[data[index] for index in sorted(data)],
+    )
+
+
+async def _stream(plan: _Plan, body: ImageGenerationRequest, request: Request, tenant: Tenant, deps: Deps) -> AsyncGenerator[Event, None]:
+    """OpenAI's image events; `image_index` says which image of the request each is about."""
+    previews = [0] * plan.num_images
+    async with contextlib.aclosing(_painted(plan, body, request, tenant, deps)) as painted:
+        async for final_plan, event in painted:
+            common = {
+                "created_at": final_plan.created,
+                "size": final_plan.size,
+                "quality": "auto",
+                "background": "opaque",
+                "output_format": final_plan.output_format,
+                "image_index": event.index,
+            }
+            if event.final:
+                image = await _deliver(final_plan, event, request, tenant, deps)
+                extra = {"model": final_plan.model, "ignored_parameters": final_plan.ignored}
+                kind = "image_generation.completed"
+                yield Event({"type": kind, **common, **extra, **image.model_dump(exclude_none=True)}, kind)
+            elif isinstance(event.result, GeneratedImage):
+                encoded = await _encode(final_plan, event.result)
+                kind = "image_generation.partial_image"
+                yield Event({"type": kind, **common, "partial_image_index": previews[event.index], "b64_json": _base64(encoded)}, kind)
+                previews[event.index] += 1
+
+
+async def _painted(
+    plan: _Plan, body: ImageGenerationRequest, request: Request, tenant: Tenant, deps: Deps
+) -> AsyncGenerator[tuple[_Plan, ImageEvent], None]:
+    """The engine's events with the plan that holds after refinement. The first failure ends the request; what was spent is charged."""
+    deadline = asyncio.get_running_loop().time() + deps.serving.deadline_s
+    if body.refine:
+        plan = await _refined(plan, deps)
+    engine_s = 0.0
+    remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
+    events = deps.backend.images(plan.requests(), previews=plan.previews, deadline_s=remaining_s)
+    try:
+        async with contextlib.aclosing(within(remaining_s, events)) as timed:
+            async for event in timed:
+                if event.final:
+                    engine_s += event.engine_s
+                    deps.metrics.images.labels(plan.model, _outcome(event)).inc()
+                if isinstance(event.result, GenerationFailure):
+                    raise _failure(event.result)
+                yield plan, event
+    finally:
+        deps.metrics.image_seconds.labels(plan.model).inc(engine_s)
+        request.state.log["engine_s"] = round(engine_s, 4)
+        await deps.limits.charge_images(tenant, engine_s)
+
+
+async def _refined(plan: _Plan, deps: Deps) -> _Plan:
+    """The plan with the agent's wording of its prompt."""
+    deadline_s = deps.serving.deadline_s
+    found = await before(deadline_s, deps.backend.refine(plan.prompt, plan.class_names or (), plan.seed, deadline_s=deadline_s))
+    return replace(plan, prompt=found.text, revised_prompt=found.text, refine_note=found.reason or None)
+
+
+async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Tenant, deps: Deps) -> ImageData:
+    """The image as the client wants it; one that is not safe stays here."""
+    image = event.result
+    if not isinstance(image, GeneratedImage):
+        raise TypeError(image)
+    data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety)
+    if image.safety != "ok":
+        return data
+    encoded = await _encode(plan, image)
+    data.sha256 = image_sha256(encoded)
+    if plan.as_url:
+        file_id = await deps.files.put(tenant.tenant_id, encoded, MEDIA_TYPES[plan.output_format])
+        base = deps.serving.public_url or str(request.base_url)
+        data.url = f"{base.rstrip('/')}/v1/files/{file_id}"
+    else:
+        data.b64_json = _base64(encoded)
+    return data
+
+
+async def _encode(plan: _Plan, image: GeneratedImage) -> bytes:
+    if plan.output_format == "png":
+        return convert(image.encoded, "png", None)
+    return await asyncio.to_thread(convert, image.encoded, plan.output_format, plan.compression)
+
+
+def _check(body: ImageGenerationRequest, deps: Deps) -> _Plan:
+    """Everything the schema cannot tell. ApiError 400 or 404 naming the field."""
+    config = deps.config
+    for name in ("prompt", "negative_prompt"):
+        if len(getattr(body, name) or "") > config.serving.max_prompt_chars:
+            raise invalid(name, f"{name}: is longer than {config.serving.max_prompt_chars} characters")
+    if body.partial_images and not body.stream:
+        raise invalid("partial_images", "partial_images: needs stream = true")
+    output_format = body.output_format or "png"
+    if body.output_compression is not None and output_format == "png":
+        raise invalid("output_compression", "output_compression: png loses nothing; choose webp or jpeg, or leave it out")
+    width, height = _size(body.size or "auto", config)
+    parameters, ignored = _parameters(body, config)
+    return _Plan(
+        model=_model(body.model, deps),
+        prompt=body.prompt,
+        revised_prompt=None,
+        refine_note=None,
+        num_images=body.n or 1,
+        seed=secrets.randbits(SEED_BITS) if body.seed is None else body.seed,
+        width=width,
+        height=height,
+        negative_prompt=config.images.negative_prompt if body.negative_prompt is None else body.negative_prompt,
+        parameters=parameters,
+        ignored=ignored,
+        class_names=_class_names(body.class_names, config),
+        output_format=output_format,
+        compression=body.output_compression,
+        as_url=body.response_format == "url",
+        previews=body.partial_images or 0,
+    )
+
+
+def _model(wanted: str | None, deps: Deps) -> str:
+    served = [info.model_id for info in deps.backend.models() if info.kind == "image"]
+    if wanted is None and served:
+        return served[0]
+    if wanted not in served:
+        message = f"The image model '{wanted}' is not served here; GET /v1/models lists those that are."
+        raise not_found(message, code="model_not_found", param="model")
+    return str(wanted)
+
+
+def _size(size: str, config: RunConfig) -> tuple[int, int]:
+    """Width and height in pixels."""
+    if size == "auto":
+        return config.images.width, config.images.height
+    serving = config.serving
+    if serving.sizes and size not in serving.sizes:
+        raise invalid("size", f"size: '{size}' is not one of {', '.join(serving.sizes)}")
+    width, height = (int(side) for side in size.split("x"))
+    if not (serving.min_side_px <= min(width, height) and max(width, height) <= serving.max_side_px):
+        raise invalid("size", f"size: sides must be {serving.min_side_px} to {serving.max_side_px} pixels, not {size}")
+    if width * height > serving.max_pixels:
+        raise invalid("size", f"size: {size} has more than {serving.max_pixels} pixels")
+    if config.images.engine != "painter" and (width % _LATENT_STRIDE or height % _LATENT_STRIDE):
+        raise invalid("size", f"size: sides must be multiples of {_LATENT_STRIDE} pixels, not {size}")
+    return width, height
+
+
+def _parameters(body: ImageGenerationRequest, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
+    """Parameters for the engine, and the names of those it has no use for. The painter has neither steps nor guidance."""
+    given = {name: value for name in ("steps", "guidance_scale") if (value := getattr(body, name)) is not None}
+    if config.images.engine == "painter":
+        return dict(config.images.parameters), list(given)
+    return {**config.images.parameters, **given}, []
+
+
+def _class_names(names: list[str] | None, config: RunConfig) -> list[str] | None:
+    if not names:
+        return None
+    try:
+        return [info.name for info in taxonomy(config.taxonomy).select(names)]
+    except UsageProblem as problem:
+        raise invalid("class_names", f"class_names: {problem}") from None
+
+
+def _failure(failure: GenerationFailure) -> ApiError:
+    if failure.retryable:
+        message = f"The engine failed: {failure.error}"
+        return ApiError(503, message, code="engine_failed", kind="server_error", headers={"retry-after": "1"})
+    param = _FIELD_OF.get(failure.error.partition(":")[0])
+    return invalid(param or "prompt", failure.error, "unreadable_prompt" if param in (None, "prompt") else "invalid_value")
+
+
+def _outcome(event: ImageEvent) -> str:
+    if isinstance(event.result, GenerationFailure):
+        return "failed"
+    return "ok" if event.result.safety == "ok" else "unsafe"
+
+
+def _log_request(request: Request, body: ImageGenerationRequest, plan: _Plan, deps: Deps) -> None:
+    request.state.log.update(model=plan.model, images=plan.num_images, size=plan.size, stream=bool(body.stream))
+    if deps.serving.log_prompts:
+        request.state.log["prompt"] = plan.prompt
+
+
+def _base64(encoded: bytes) -> str:
+    return base64.b64encode(encoded).decode("ascii")

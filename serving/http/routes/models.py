@@ -1,0 +1,53 @@
+"""`GET /v1/models`: what is being served."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from serving.http.backend import ModelInfo
+from serving.http.deps import AUTHENTICATED, Deps
+from serving.http.errors import not_found, responses
+
+
+class Model(BaseModel):
+    """One model, as OpenAI lists it, with what SynthSeg knows besides."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "synthseg"
+    kind: Literal["image", "text"]
+    digest: str
+    """Changes whenever the same request could give another result."""
+
+
+class ModelList(BaseModel):
+    """All models; the first of a kind is that kind's default."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+def router(deps: Deps) -> APIRouter:
+    """Routes under /v1/models."""
+    routes = APIRouter(tags=["models"], dependencies=AUTHENTICATED)
+
+    @routes.get("/v1/models", summary="List the models")
+    async def list_models() -> ModelList:
+        return ModelList(data=[_model(info) for info in deps.backend.models()])
+
+    @routes.get("/v1/models/{model_id:path}", summary="One model", responses=responses(404))
+    async def get_model(model_id: str) -> Model:
+        for info in deps.backend.models():
+            if info.model_id == model_id:
+                return _model(info)
+        raise not_found(f"The model '{model_id}' is not served here; GET /v1/models lists those that are.", code="model_not_found")
+
+    return routes
+
+
+def _model(info: ModelInfo) -> Model:
+    return Model(id=info.model_id, kind=info.kind, digest=info.digest)

@@ -1,0 +1,199 @@
+"""Server-sent events, and waiting for an answer while watching that somebody still wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving.http.backend import DeadlineExceeded
+from serving.http.errors import translate, unexpected
+
+Answer = TypeVar("Answer")
+
+HEARTBEAT_S: Final = 15.0
+"""Silence after which a comment is sent, so that proxies keep the connection."""
+DONE: Final = "[DONE]"
+"""Last data of OpenAI's text streams."""
+
+EVENT_STREAM_CONTENT: Final[dict[str, Any]] = {
+    "text/event-stream": {
+        "schema": {
+            "description": "One event of the stream.",
+            "type": "object",
+            "required": ["data"],
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+        }
+    }
+}
+"""OpenAPI `content` of an answer that is a stream."""
+
+_LOG = logging.getLogger("synthseg.serving")
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody reads an answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event. `data` is JSON, or a bare string such as `[DONE]`."""
+
+    data: Mapping[str, Any] | str
+    name: str = ""
+
+    def encode(self) -> bytes:
+        """The event on the wire."""
+        data = self.data if isinstance(self.data, str) else json.dumps(self.data, separators=(",", ":"), allow_nan=False)
+        return (f"event: {self.name}\n" if self.name else "").encode() + f"data: {data}\n\n".encode()
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of `work`, which is cancelled the moment the client goes away (ClientGone). The body must have been read."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        await _stop(task, gone)
+
+
+async def before(deadline_s: float, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of `work`, or DeadlineExceeded after `deadline_s`."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded from None
+
+
+async def within(deadline_s: float, items: AsyncGenerator[Answer, None]) -> AsyncGenerator[Answer, None]:
+    """`items` until `deadline_s` from now, then DeadlineExceeded. The time a slow reader takes counts too."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    async with contextlib.aclosing(items):
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    item = await anext(items)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise DeadlineExceeded from None
+            yield item
+
+
+async def event_stream(request: Request, events: AsyncGenerator[Event, None]) -> EventStream:
+    """A response of `events`. The first one is awaited here, so that a refusal is still an HTTP error and no broken stream."""
+    pump = _Pump(events)
+    try:
+        first = await while_connected(request, pump.next())
+    except BaseException:
+        await pump.stop()
+        raise
+    return EventStream(first, pump)
+
+
+class _Pump:
+    """Runs a generator in one task, one event ahead of its reader, so that timeouts and cancellation inside it work as written."""
+
+    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+        self._ahead: asyncio.Queue[Event | Exception | None] = asyncio.Queue(maxsize=1)
+        self._task = asyncio.create_task(self._run(events))
+
+    async def next(self) -> Event | None:
+        """The next event, None after the last; raises what the generator raised."""
+        found = await self._ahead.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def stop(self) -> None:
+        """End the generator, and with it the work behind it."""
+        await _stop(self._task)
+
+    async def _run(self, events: AsyncGenerator[Event, None]) -> None:
+        last = None
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await self._ahead.put(event)
+        except Exception as error:  # noqa: BLE001 - it belongs to the reader
+            last = error
+        await self._ahead.put(last)
+
+
+class EventStream(Response):
+    """Sends events as they come. When the client leaves, the generator is closed and with it the work behind it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: Event | None, pump: _Pump) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._pump = pump
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run as an ASGI application."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        sender = asyncio.ensure_future(self._send_all(scope, send))
+        try:
+            await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not sender.done():
+                raise ClientGone
+            sender.result()
+        except OSError:
+            raise ClientGone from None
+        finally:
+            await _stop(sender, gone)
+            await self._pump.stop()
+
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._chunks(scope)) as chunks:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _chunks(self, scope: Scope) -> AsyncGenerator[bytes, None]:
+        event = self._first
+        try:
+            while event is not None:
+                yield event.encode()
+                following = asyncio.ensure_future(self._pump.next())
+                try:
+                    while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
+                        yield b": still working\n\n"
+                    event = following.result()
+                finally:
+                    following.cancel()
+        except Exception as error:  # noqa: BLE001 - the status line is long sent: the stream itself must say what went wrong
+            known = translate(error)
+            if known is None:
+                _LOG.exception("stream failed")
+            known = known or unexpected()
+            scope.setdefault("state", {})["stream_error"] = known
+            yield Event(known.body.model_dump(), "error").encode()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stop(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what is still running and wait until it has let go of what it held."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

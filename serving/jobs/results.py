@@ -1,0 +1,157 @@
+"""What a run has left in its folder so far, for those who watch it. Everything here only reads."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synthseg.errors import SynthSegError
+from synthseg.plan import CONTEXT
+from synthseg.records import ABSENT, PRESENT, UNKNOWN
+from synthseg.report.status import read_status
+from synthseg.store.run_folder import EVENTS, RunFolder
+from synthseg.store.verify import stage_schema
+
+REPORT: Final = "report/index.html"
+_STATES: Final = {PRESENT: "present", UNKNOWN: "unknown", ABSENT: "absent"}
+_CACHED_SHARDS: Final = 256
+
+
+class EventTail:
+    """The lines of a run's events.jsonl, each given out once. The file need not exist yet."""
+
+    def __init__(self, out: str) -> None:
+        self._folder = RunFolder(out)
+        self._position = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Whole lines that were written since the last call; what is no JSON (a kill cut it short) is skipped."""
+        content = self._new_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        events = []
+        for line in whole.decode(errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+    def _new_bytes(self) -> bytes:
+        files = self._folder.files
+        try:
+            if files.local_root is None:
+                return files.read(EVENTS)[self._position :]
+            with Path(files.path(EVENTS)).open("rb") as stream:
+                stream.seek(self._position)
+                return stream.read()
+        except FileNotFoundError:
+            return b""
+
+
+def progress(out: str) -> dict[str, Any] | None:
+    """`synthseg status --json` of the run, without its place; None before it has begun."""
+    try:
+        status = read_status(out).to_json()
+    except SynthSegError:
+        return None
+    status.pop("out")
+    return status
+
+
+def gallery(out: str, offset: int, limit: int) -> list[dict[str, Any]]:
+    """Kept samples `offset` to `offset + limit` in order of shard, without image bytes; none before the first shard is published.
+
+    `labels` is class -> present, unknown or absent, after relabelling where that is done. A sample that relabelling drops leaves the list.
+    """
+    found: list[dict[str, Any]] = []
+    for shard in _shards(out):
+        for sample in shard:
+            if sample["kept"]:
+                found.append({key: value for key, value in sample.items() if key != "kept"})
+        if len(found) >= offset + limit:
+            break
+    return found[offset : offset + limit]
+
+
+def image(out: str, sample_id: str) -> bytes:
+    """Encoded image of one sample, kept or not. KeyError when the run has none of this id."""
+    folder = RunFolder(out)
+    for name, marker in folder.shards.markers("images").items():
+        if any(sample["sample_id"] == sample_id for sample in _samples(out, name, marker.data, "")):
+            table = folder.shards.read("images", name, stage_schema("images"))
+            row = table.filter(pc.field("sample_id") == sample_id).column("image")[0].as_py()
+            if row and row["bytes"]:
+                return bytes(row["bytes"])
+    raise KeyError(sample_id)
+
+
+def report(out: str) -> bytes:
+    """The run's page. KeyError before the run has written it."""
+    try:
+        return RunFolder(out).files.read(REPORT)
+    except FileNotFoundError:
+        raise KeyError(REPORT) from None
+
+
+def _shards(out: str) -> Iterator[tuple[dict[str, Any], ...]]:
+    """Samples of each published images shard."""
+    shards = RunFolder(out).shards
+    labels = shards.markers("labels")
+    for name, marker in shards.markers("images").items():
+        yield _samples(out, name, marker.data, labels[name].data if name in labels else "")
+
+
+@lru_cache(maxsize=_CACHED_SHARDS)
+def _samples(out: str, name: str, images_data: str, labels_data: str) -> tuple[dict[str, Any], ...]:  # noqa: ARG001 (part of the key)
+    """Samples of one shard without their bytes. File names carry the content's hash, so a name is always the same rows."""
+    folder = RunFolder(out)
+    config = folder.config()
+    names = {info.class_id: info.name for info in config.class_infos()}
+    relabelled: dict[str, dict[str, Any]] = {}
+    if labels_data:
+        relabelled = {row["sample_id"]: row for row in folder.shards.read("labels", name, stage_schema("labels")).to_pylist()}
+    rows = _without_bytes(folder.shards.read("images", name, stage_schema("images"))).to_pylist()
+    return tuple(_sample(row, relabelled.get(row["sample_id"]), names) for row in rows)
+
+
+def _without_bytes(table: pa.Table) -> pa.Table:
+    column = table.column("image").combine_chunks()
+    fields = [field.name for field in column.type if field.name != "bytes"]
+    slim = pa.StructArray.from_arrays([pc.struct_field(column, name) for name in fields], names=fields)
+    return table.set_column(table.schema.get_field_index("image"), "image", slim)
+
+
+def _sample(row: dict[str, Any], relabelled: dict[str, Any] | None, names: dict[int, str]) -> dict[str, Any]:
+    labels = (relabelled or row)["labels"] or {}
+    states = zip(names.values(), labels.get("label") or (), strict=False)
+    return {
+        "sample_id": row["sample_id"],
+        "prompt": row["prompt"]["text"],
+        "owner": names.get(row["class_ids"][0], CONTEXT) if row["class_ids"] else CONTEXT,
+        "classes": [names[class_id] for class_id in row["class_ids"] if class_id in names],
+        "seed": row["seed"],
+        "width": row["image"]["width"],
+        "height": row["image"]["height"],
+        "sha256": row["image"]["sha256"],
+        "clip_score": _finite((row["score"] or {}).get("clip_score")),
+        "quality": _finite(row["prompt"]["quality"]),
+        "class_similarity": _finite(row["prompt"]["class_similarity"]),
+        "neighbour_similarity": _finite(row["prompt"]["neighbour_similarity"]),
+        "labels": {name: _STATES[value] for name, value in states},
+        "relabelled": relabelled is not None,
+        "kept": (relabelled or row)["outcome"]["status"] == "ok",
+    }
+
+
+def _finite(value: float | None) -> float:
+    return float(value) if value is not None and math.isfinite(value) else 0.0

@@ -1,0 +1,240 @@
+"""`synthseg serve`: a Ray of its own with the HTTP application on it, until a signal ends both without losing a request."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+
+from serving.keys import KeyStore, keys_path
+from synthseg.config.schema import RunConfig
+from synthseg.config.serving import ServingConfig
+from synthseg.engines.availability import missing_requirements
+from synthseg.errors import RunFailure, UsageProblem
+
+APP_NAME = "synthseg"
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_SERVE_ENABLE_TASK_EVENTS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_DRAIN_MARGIN_S = 5.0
+
+
+def preflight(config: RunConfig) -> None:
+    """UsageProblem for what cannot work, before Ray or any model starts."""
+    missing = missing_requirements(config)
+    if missing:
+        raise UsageProblem(f"{config.preset}: not ready to serve: " + "; ".join(missing))
+    serving = config.serving
+    if not is_loopback(serving.host) and not KeyStore(keys_path(serving)).any():
+        raise UsageProblem(
+            f"serving.host: '{serving.host}' is open to others and there are no API keys; make one first: synthseg keys add NAME "
+            "(or stay on 127.0.0.1)"
+        )
+    _check_port(serving)
+
+
+def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str], None]) -> None:
+    """Serve `config` until SIGTERM or Ctrl-C, then finish what is under way. UsageProblem or RunFailure when it cannot start.
+
+    `say` is given the few lines for the user; it must not print to `sys.stdout` as it is then, which Ray chatters to.
+    """
+    preflight(config)
+    stopping, ready = threading.Event(), threading.Event()
+    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose), _signals(stopping, ready):
+        port = _deploy(config, verbose)
+        ready.set()
+        say(f"ready  http://{_url_host(config.serving.host)}:{port}")
+        while not stopping.wait(1.0):
+            pass
+        say("draining; once more to stop at once")
+        _drain(config)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_port(serving: ServingConfig) -> None:
+    """UsageProblem when nothing can listen there."""
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((serving.host, serving.port))
+        except (OSError, OverflowError) as error:
+            why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({error})"
+            raise UsageProblem(f"serving.port: {serving.host}:{serving.port} {why}; choose another with --port or --host") from None
+
+
+@contextmanager
+def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
+    """Ray for the server: the cluster of `execution.address`, or one of its own, which ends with it."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray import serve
+
+    address = config.execution.address
+    if not address and not config.serving.jobs:
+        # Without a dashboard there is no State API; left alone, Ray would ask that of another cluster on this machine.
+        os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    try:
+        with nullcontext() if verbose else _muted(), _job_agent(config):
+            ray.init(
+                address=address or "local",
+                num_cpus=None if address else max(_num_cpus(config), os.cpu_count() or 1),
+                include_dashboard=None if address else config.serving.jobs,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                log_to_driver=verbose,
+                runtime_env={"env_vars": _ENVIRONMENT},
+            )
+    except Exception as error:  # Ray raises plain ones, too, when the machine is too busy to start it in time
+        raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
+    try:
+        yield
+    finally:
+        with nullcontext() if verbose else _muted():
+            if address:
+                with contextlib.suppress(Exception):
+                    serve.delete(APP_NAME)
+            else:
+                serve.shutdown()
+            ray.shutdown()
+
+
+@contextmanager
+def _job_agent(config: RunConfig) -> Iterator[None]:
+    """What a head of our own needs so that it can run jobs."""
+    if config.execution.address or not config.serving.jobs:
+        yield
+        return
+    from serving.agent_port import any_agent_port
+
+    with any_agent_port():
+        yield
+
+
+def _num_cpus(config: RunConfig) -> int:
+    """Logical CPUs that all replicas at their most, the proxy and one job's stages need."""
+    serving = config.serving
+    deployments = (serving.gateway, serving.prompt_agent, serving.text, serving.image)
+    replicas = sum(max(deployment.num_replicas, deployment.max_replicas) * deployment.num_cpus for deployment in deployments)
+    return round(replicas + (1 if serving.jobs else 0) + 0.5)
+
+
+def _deploy(config: RunConfig, verbose: bool) -> int:
+    """Start every deployment and wait until each has answered its warm-up; the port listened on. RunFailure with the first cause."""
+    from ray import serve
+    from ray.serve.config import HTTPOptions, ProxyLocation
+
+    from serving.build import application
+
+    serving = config.serving
+    port = serving.port or _free_port(serving.host)
+    level = "INFO" if verbose else "WARNING"
+    for name in ("ray.serve", "ray"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    serve.start(
+        proxy_location=ProxyLocation.HeadOnly,
+        http_options=HTTPOptions(host=serving.host, port=port, keep_alive_timeout_s=75),
+        logging_config={"log_level": level, "enable_access_log": verbose},
+    )
+    try:
+        with nullcontext() if verbose else _muted():
+            serve.run(application(config), name=APP_NAME, route_prefix="/")
+    except RuntimeError as error:
+        raise RunFailure(f"serve: {_first_cause() or error}") from error
+    return port
+
+
+def _first_cause() -> str:
+    """What the first deployment that failed says of itself."""
+    from ray import serve
+
+    app = serve.status().applications.get(APP_NAME)
+    for name, deployment in (app.deployments if app else {}).items():
+        if deployment.message:
+            return f"{name}: {deployment.message.strip().splitlines()[-1]}"
+    return app.message if app else ""
+
+
+def _drain(config: RunConfig) -> None:
+    """Let every gateway finish what it has; nothing may take longer than the deadline."""
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    from serving.gateway import GATEWAY
+
+    deadline_s = config.serving.deadline_s
+    with contextlib.suppress(RayServeException, TimeoutError):
+        gateways = serve.get_deployment_handle(GATEWAY, APP_NAME)
+        gateways.broadcast("drain", deadline_s).results(timeout_s=deadline_s + _DRAIN_MARGIN_S, return_exceptions=True)
+        time.sleep(0.1)  # the proxy passes the last bytes on
+
+
+@contextmanager
+def _signals(stopping: threading.Event, ready: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask a ready server to stop. Before it is ready, and the second time, they end it at once.
+
+    Set after Ray's own handlers, which would end the process.
+    """
+
+    def on_signal(_: int, __: FrameType | None) -> None:
+        if stopping.is_set() or not ready.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ray_unheard() -> Iterator[None]:
+    """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
+    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
+        yield
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Drops what native code and Ray's helpers write to stderr while they start."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

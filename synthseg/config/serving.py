@@ -1,0 +1,105 @@
+"""Settings of the HTTP endpoint and of its deployments. Nothing here may change what an engine makes for a request."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from synthseg.config.section import Section
+
+
+class DeploymentConfig(Section):
+    """How many replicas of one deployment there are, what each takes, and how much work each accepts."""
+
+    num_replicas: int = Field(default=1, gt=0)
+    """Replicas at start; the fixed number unless max_replicas switches autoscaling on."""
+    min_replicas: int = Field(default=1, ge=0)
+    """Fewest replicas under autoscaling. 0 lets the deployment go away when idle; its next request waits for a cold start."""
+    max_replicas: int = Field(default=0, ge=0)
+    """Most replicas under autoscaling; 0 keeps num_replicas."""
+    target_ongoing_requests: float = Field(default=8.0, gt=0)
+    """Requests a replica should have in hand; autoscaling adds replicas above it and takes some away below it."""
+    num_cpus: float = Field(default=0.25, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+    max_ongoing_requests: int = Field(default=64, gt=0)
+    """Requests one replica holds at once, those waiting for its engine included."""
+    max_queued_requests: int = Field(default=128, gt=0)
+    """Requests that may wait for a replica beyond that; the next one is refused with 429."""
+    max_batch_size: int = Field(default=8, gt=0)
+    """Most requests in one call of the engine."""
+    max_batch_pixels: int = Field(default=0, ge=0)
+    """Most pixels in one call of an image engine; 0 leaves it to max_batch_size. A larger single image is a batch of its own."""
+
+
+class GatewayConfig(DeploymentConfig):
+    """The HTTP ingress: it computes little and holds every open connection."""
+
+    max_ongoing_requests: int = Field(default=512, gt=0)
+    max_queued_requests: int = Field(default=512, gt=0)
+    max_batch_size: int = Field(default=1, gt=0)
+
+
+class PromptAgentConfig(DeploymentConfig):
+    """The Self-Refine Prompt Agent: few requests, each of many calls of the text engine."""
+
+    max_ongoing_requests: int = Field(default=16, gt=0)
+    max_queued_requests: int = Field(default=32, gt=0)
+    max_batch_size: int = Field(default=1, gt=0)
+
+
+class ServingConfig(Section):
+    """The HTTP endpoint (`synthseg serve`)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; anything but loopback needs API keys."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""
+    """Start of the URLs in answers, such as https://images.example.org; empty takes the request's own host."""
+    state_dir: str = "~/.synthseg/serving"
+    """Folder of what gateway replicas share: keys, limits, idempotent answers, files, ownership of jobs."""
+    state_journal: Literal["wal", "delete"] = "wal"
+    """SQLite journal of the shared state. `wal` needs every gateway on one machine; `delete` also works in a folder that several
+    machines mount, if its file locks work."""
+    keys_file: str = ""
+    """API keys, hashed; empty means keys.json in state_dir."""
+    cors_origins: tuple[str, ...] = ()
+    """Web origins, such as https://app.example.org, whose pages may call the API; none by default."""
+    logs: Literal["files", "stderr"] = "files"
+    """Where the JSON log lines go: files under state_dir/logs, or standard error."""
+    log_prompts: bool = False
+    """Also log the text of prompts."""
+
+    deadline_s: float = Field(default=120.0, gt=0)
+    """A request that is not answered after this long gets 504 and its work is given up."""
+    max_body_bytes: int = Field(default=1 << 20, gt=0)
+    max_prompt_chars: int = Field(default=4000, gt=0)
+    min_side_px: int = Field(default=32, gt=0)
+    max_side_px: int = Field(default=1024, gt=0)
+    max_pixels: int = Field(default=1 << 20, gt=0)
+    """Most pixels of one image."""
+    sizes: tuple[str, ...] = ()
+    """The only sizes accepted, such as ["512x512", "768x512"]; none means every size within the limits above."""
+    files_ttl_s: float = Field(default=3600.0, gt=0)
+    """How long results of response_format = url and idempotent answers are kept."""
+    files_max_bytes: int = Field(default=1 << 30, gt=0)
+    """Disk space for such results; the oldest go first."""
+
+    requests_per_min: int = Field(default=6000, ge=0)
+    """Requests a minute for each key that has no limit of its own; 0 sets none."""
+    image_seconds_per_min: float = Field(default=600.0, ge=0)
+    """Engine seconds for images a minute for each key that has no limit of its own; 0 sets none."""
+
+    jobs: bool = True
+    """Offer /v1/jobs."""
+    jobs_dir: str = ""
+    """Folder or URI under which jobs put their runs; empty means jobs in state_dir."""
+    max_running_jobs: int = Field(default=1, gt=0)
+    """Runs going at once; the others wait their turn, the key that was served longest ago first."""
+    max_queued_jobs: int = Field(default=16, gt=0)
+    """Runs of one key that may wait; the next one is refused with 429."""
+
+    gateway: GatewayConfig = GatewayConfig()
+    prompt_agent: PromptAgentConfig = PromptAgentConfig()
+    text: DeploymentConfig = DeploymentConfig()
+    image: DeploymentConfig = DeploymentConfig()

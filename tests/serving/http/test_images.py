@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from serving.http.app import create_app
+from serving.http.backend import ImageEvent
+from synthseg.config.schema import RunConfig
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.painter import PainterEngine
+from synthseg.ids import derive_seed
+from tests.serving.http.local_backend import LocalBackend
+
+PROMPT = "a red bus on a city street"
+ROUTE = "/v1/images/generations"
+
+
+def generate(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post(ROUTE, json={"prompt": PROMPT, **body})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def png(image: dict[str, Any]) -> bytes:
+    return base64.b64decode(image["b64_json"])
+
+
+def events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """(name, data) of each event of a stream."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        name, data = block.split("\n")
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def engine_image(seed: int, size: int = 128, negative_prompt: str = "") -> bytes:
+    """What a batch run's engine makes of the same request."""
+    result = PainterEngine().generate([ImageRequest(PROMPT, seed, size, size, negative_prompt)])[0]
+    assert isinstance(result, GeneratedImage)
+    return result.encoded
+
+
+def test_the_image_is_the_engine_s_own_byte_for_byte(client: TestClient) -> None:
+    reply = generate(client, seed=11, size="96x96")
+    assert png(reply["data"][0]) == engine_image(11, 96)
+    assert reply["data"][0]["sha256"] == hashlib.sha256(engine_image(11, 96)).hexdigest()
+    assert (reply["size"], reply["seed"], reply["data"][0]["seed"]) == ("96x96", 11, 11)
+
+
+def test_the_first_of_several_has_the_seed_itself_and_each_other_one_a_seed_of_its_own(client: TestClient) -> None:
+    images = generate(client, seed=11, n=3, size="64x64")["data"]
+    assert [image["seed"] for image in images] == [11, derive_seed("image", 11, 1), derive_seed("image", 11, 2)]
+    assert png(images[0]) == engine_image(11, 64)
+    for image in images:
+        assert generate(client, seed=image["seed"], size="64x64")["data"][0]["sha256"] == image["sha256"]
+    assert len({image["sha256"] for image in images}) == 3
+
+
+def test_a_seed_is_drawn_and_returned_when_none_is_given(client: TestClient) -> None:
+    first, second = generate(client, size="64x64"), generate(client, size="64x64")
+    assert first["seed"] != second["seed"]
+    assert generate(client, seed=first["seed"], size="64x64")["data"] == first["data"]
+
+
+def test_the_default_size_is_the_preset_s_and_a_batch_run_s_negative_prompt_holds(configure: Callable[..., RunConfig]) -> None:
+    config = configure("images.negative_prompt=person")
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        reply = generate(client, seed=2)
+        assert reply["size"] == "128x128"
+        assert png(reply["data"][0]) == engine_image(2, 128, "person")
+        assert png(generate(client, seed=2, negative_prompt="")["data"][0]) == engine_image(2, 128)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({"output_format": "webp"}, "WEBP"),
+        ({"output_format": "webp", "output_compression": 100}, "WEBP"),
+        ({"output_format": "png"}, "PNG"),
+    ],
+)
+def test_png_and_webp_lose_nothing(client: TestClient, asked: dict[str, Any], kind: str) -> None:
+    image = generate(client, seed=4, size="64x64", **asked)["data"][0]
+    with Image.open(io.BytesIO(png(image))) as opened:
+        assert opened.format == kind
+        pixels = np.asarray(opened.convert("RGB"))
+    assert np.array_equal(pixels, cv2.imdecode(np.frombuffer(engine_image(4, 64), np.uint8), cv2.IMREAD_COLOR_RGB))
+    assert image["sha256"] == hashlib.sha256(png(image)).hexdigest()
+
+
+def test_jpeg_is_smaller_the_more_it_is_compressed_and_close_to_the_picture(client: TestClient) -> None:
+    best, small = (png(generate(client, seed=4, output_format="jpeg", output_compression=q)["data"][0]) for q in (95, 30))
+    assert len(small) < len(best)
+    with Image.open(io.BytesIO(best)) as opened:
+        assert opened.format == "JPEG"
+        error = np.abs(np.asarray(opened, float) - cv2.imdecode(np.frombuffer(engine_image(4), np.uint8), cv2.IMREAD_COLOR_RGB))
+    assert error.mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"prompt": ""}, "prompt", "invalid_value"),
+        ({"prompt": None}, "prompt", "invalid_value"),
+        ({"prompt": 3}, "prompt", "invalid_value"),
+        ({"prompt": "colourless green ideas"}, "prompt", "unreadable_prompt"),
+        ({"prompt": "x" * 4001}, "prompt", "invalid_value"),
+        ({"negative_prompt": "x" * 4001}, "negative_prompt", "invalid_value"),
+        ({"n": 0}, "n", "invalid_value"),
+        ({"n": 11}, "n", "invalid_value"),
+        ({"n": "2"}, "n", "invalid_value"),
+        ({"n": True}, "n", "invalid_value"),
+        ({"size": "big"}, "size", "invalid_value"),
+        ({"size": "64x31"}, "size", "invalid_value"),
+        ({"size": "2048x64"}, "size", "invalid_value"),
+        ({"response_format": "png"}, "response_format", "invalid_value"),
+        ({"output_format": "gif"}, "output_format", "invalid_value"),
+        ({"output_compression": 50}, "output_compression", "invalid_value"),
+        ({"output_format": "jpeg", "output_compression": 101}, "output_compression", "invalid_value"),
+        ({"partial_images": 1}, "partial_images", "invalid_value"),
+        ({"stream": True, "partial_images": 4}, "partial_images", "invalid_value"),
+        ({"seed": -1}, "seed", "invalid_value"),
+        ({"seed": 1 << 48}, "seed", "invalid_value"),
+        ({"steps": 0}, "steps", "invalid_value"),
+        ({"guidance_scale": -0.5}, "guidance_scale", "invalid_value"),
+        ({"quality": "hd"}, "quality", "invalid_value"),
+        ({"class_names": ["dragon"]}, "class_names", "invalid_value"),
+        ({"colour": "red"}, "colour", "unknown_parameter"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_field_named(client: TestClient, body: dict[str, Any], param: str, code: str) -> None:
+    answer = client.post(ROUTE, content=json.dumps({"prompt": PROMPT, **body}), headers={"content-type": "application/json"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"], error["type"]) == (400, param, code, "invalid_request_error")
+    assert param in error["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"3", b'{"prompt": "a dog" "n": 1}', b"\xff\xfe", b'{"prompt": NaN}', b'{"\\ud800": 1}', b"[" * 50000]
+)
+def test_a_body_that_is_no_request_is_refused(client: TestClient, body: bytes) -> None:
+    answer = client.post(ROUTE, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+def test_a_missing_prompt_is_named(client: TestClient) -> None:
+    error = client.post(ROUTE, json={"n": 1}).json()["error"]
+    assert (error["param"], error["code"]) == ("prompt", "missing_required_parameter")
+
+
+def test_sizes_can_be_held_to_a_list(configure: Callable[..., RunConfig]) -> None:
+    config = configure('serving.sizes=["64x64", "96x64"]')
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        assert generate(client, size="96x64")["size"] == "96x64"
+        refused = client.post(ROUTE, json={"prompt": PROMPT, "size": "64x96"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
+
+
+def test_a_model_that_is_not_served_is_not_found(client: TestClient) -> None:
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "model": "dall-e-3"})
+    assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (404, "model_not_found", "model")
+    assert generate(client, model="painter", size="64x64")["model"] == "painter"
+
+
+def test_parameters_that_the_engine_has_no_use_for_are_named_and_change_nothing(client: TestClient, backend: LocalBackend) -> None:
+    reply = generate(client, seed=1, steps=30, guidance_scale=7)
+    assert reply["ignored_parameters"] == ["steps", "guidance_scale"]
+    assert png(reply["data"][0]) == engine_image(1)
+    assert backend.image_calls[-1].parameters == {}
+
+
+def test_other_engines_get_steps_and_guidance(configure: Callable[..., RunConfig]) -> None:
+    config = configure()
+    backend = LocalBackend(config)
+    images = config.images.model_copy(update={"engine": "diffusers", "parameters": {"steps": 20, "scheduler": "x"}})
+    with TestClient(create_app(backend, None, config.model_copy(update={"images": images}))) as client:
+        assert generate(client, steps=5, guidance_scale=3.5, size="64x64")["ignored_parameters"] == []
+        refused = client.post(ROUTE, json={"prompt": PROMPT, "size": "65x64"})
+    assert backend.image_calls[-1].parameters == {"steps": 5, "scheduler": "x", "guidance_scale": 3.5}
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
+
+
+def test_class_names_come_back_canonical_and_refine_must_keep_them(client: TestClient) -> None:
+    reply = generate(client, class_names=["airplane", "Bus"], size="64x64")
+    assert reply["class_names"] == ["aeroplane", "bus"]
+    assert "revised_prompt" not in reply["data"][0]
+
+
+def test_refine_paints_and_returns_the_agent_s_wording(client: TestClient, backend: LocalBackend) -> None:
+    reply = generate(client, prompt="bus", class_names=["bus"], refine=True, seed=5, size="64x64")
+    revised = reply["data"][0]["revised_prompt"]
+    assert backend.image_calls[-1].prompt == revised
+    assert "bus" in revised
+    assert (revised == "bus") == ("refine_note" in reply)
+
+
+def test_a_stream_shows_previews_and_ends_with_the_same_image(client: TestClient) -> None:
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "seed": 6, "stream": True, "partial_images": 2})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    found = events(answer.text)
+    names = [name for name, _ in found]
+    assert names == ["image_generation.partial_image", "image_generation.completed"]
+    assert all(data["type"] == name for name, data in found)
+    partial, completed = (data for _, data in found)
+    assert partial["partial_image_index"] == 0
+    assert partial["b64_json"] != completed["b64_json"]
+    assert png(completed) == engine_image(6)
+    assert {key: completed[key] for key in ("size", "output_format", "seed", "safety")} == {
+        "size": "128x128",
+        "output_format": "png",
+        "seed": 6,
+        "safety": "ok",
+    }
+
+
+def test_a_stream_of_several_says_which_image_each_event_is_about(client: TestClient) -> None:
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "seed": 6, "stream": True, "n": 3, "size": "64x64", "response_format": "url"})
+    found = {data["image_index"]: data for _, data in events(answer.text)}
+    assert sorted(found) == [0, 1, 2]
+    assert client.get(found[0]["url"]).content == engine_image(6, 64)
+
+
+def test_a_refusal_before_the_first_event_is_an_http_error(client: TestClient) -> None:
+    answer = client.post(ROUTE, json={"prompt": "colourless ideas", "stream": True})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+
+
+def test_a_url_leads_to_the_bytes(client: TestClient) -> None:
+    image = generate(client, seed=7, size="64x64", response_format="url", output_format="webp")["data"][0]
+    assert "b64_json" not in image
+    found = client.get(image["url"])
+    assert (found.status_code, found.headers["content-type"]) == (200, "image/webp")
+    assert hashlib.sha256(found.content).hexdigest() == image["sha256"]
+    assert found.headers["cache-control"].startswith("private")
+
+
+def test_urls_start_with_the_configured_address(configure: Callable[..., RunConfig]) -> None:
+    config = configure("serving.public_url=https://images.example.org/")
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        url = generate(client, size="64x64", response_format="url")["data"][0]["url"]
+    assert url.startswith("https://images.example.org/v1/files/")
+
+
+def test_many_images_share_batches_and_batching_changes_none(client: TestClient, backend: LocalBackend) -> None:
+    together = generate(client, seed=8, n=8, size="64x64")["data"]
+    assert max(backend.batch_sizes) > 1
+    alone = [generate(client, seed=image["seed"], size="64x64")["data"][0]["sha256"] for image in together]
+    assert alone == [image["sha256"] for image in together]
+
+
+class Judged(LocalBackend):
+    """Gives each image of a request the verdict, or the failure, that the test wants."""
+
+    verdicts: tuple[str | GenerationFailure, ...] = ()
+
+    async def images(self, *args: Any, **kwargs: Any) -> AsyncIterator[ImageEvent]:
+        async for event in super().images(*args, **kwargs):
+            verdict = self.verdicts[event.index]
+            if isinstance(verdict, str) and isinstance(event.result, GeneratedImage):
+                yield replace(event, result=replace(event.result, safety=verdict))
+            else:
+                yield replace(event, result=verdict)
+
+
+@pytest.fixture
+def judged(configure: Callable[..., RunConfig]) -> Iterator[tuple[TestClient, Judged]]:
+    backend = Judged(configure())
+    with TestClient(create_app(backend, None, backend.config)) as client:
+        yield client, backend
+
+
+def test_an_unsafe_image_is_withheld_and_its_category_told(judged: tuple[TestClient, Judged]) -> None:
+    client, backend = judged
+    backend.verdicts = ("ok", "violence")
+    safe, unsafe = generate(client, n=2, size="64x64")["data"]
+    assert safe["safety"] == "ok"
+    assert png(safe)
+    assert set(unsafe) == {"seed", "safety"}
+    assert unsafe["safety"] == "violence"
+
+
+def test_a_request_whose_images_are_all_unsafe_is_refused(judged: tuple[TestClient, Judged]) -> None:
+    client, backend = judged
+    backend.verdicts = ("violence",)
+    refused = client.post(ROUTE, json={"prompt": PROMPT, "size": "64x64"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "content_policy_violation")
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code", "param"),
+    [
+        (GenerationFailure("out of memory", retryable=True), 503, "engine_failed", None),
+        (GenerationFailure("prompt: too odd", retryable=False), 400, "unreadable_prompt", "prompt"),
+        (GenerationFailure("width: 33 is odd", retryable=False), 400, "invalid_value", "size"),
+    ],
+)
+def test_a_failed_image_fails_its_request(
+    judged: tuple[TestClient, Judged], failure: GenerationFailure, status: int, code: str, param: str | None
+) -> None:
+    client, backend = judged
+    backend.verdicts = (failure, failure)
+    error = (answer := client.post(ROUTE, json={"prompt": PROMPT, "n": 2, "size": "64x64"})).json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (status, code, param)

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.http.backend import Conflict, Job, Overloaded
+from serving.jobs.runner import Found
+from serving.jobs.service import LOST_AFTER_S, MAX_STARTS, RayJobService
+from synthseg.config import load_config
+from synthseg.errors import UsageProblem
+from synthseg.store.run_folder import RunFolder
+from tests.serving.jobs.fakes import FakeRunner
+
+SPEC: dict[str, Any] = {"classes": ["car"], "settings": ["prompts.engine=template"]}
+
+
+class Bench:
+    """A service over a fake runner, with a clock that the test moves."""
+
+    def __init__(self, tmp_path: Path, *settings: str) -> None:
+        self.runner = FakeRunner()
+        self.now = 1000.0
+        self.config = load_config("embedded", ["prompts.engine=template", f"serving.state_dir={tmp_path / 'state'}", *settings])
+        self.service = self.again()
+
+    def again(self) -> RayJobService:
+        """The service of a server that was started anew."""
+        self.service = RayJobService(self.config, self.runner, poll_s=0.01, clock=lambda: self.now)
+        return self.service
+
+    async def until(self, condition: Callable[[Job], bool], job: Job, tenant: str = "ann") -> Job:
+        """The job as soon as it is so."""
+        async with asyncio.timeout(10):
+            while not condition(found := await self.service.get(tenant, job.job_id)):
+                await asyncio.sleep(0.005)
+        return found
+
+    async def running(self, job: Job) -> Job:
+        return await self.until(lambda found: found.status == "running" and self.last(found) in self.runner.submitted, job)
+
+    def last(self, job: Job) -> str:
+        """Name of the latest start."""
+        return max((name for name in self.runner.submitted if name.startswith(job.job_id)), default="none")
+
+
+def on(bench: Bench, scenario: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        try:
+            await scenario()
+        finally:
+            await bench.service.close()
+
+    asyncio.run(whole())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_job_runs_to_its_end(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.service.submit("ann", SPEC)
+        assert job.status == "queued"
+        await bench.running(job)
+        (submission,) = bench.runner.submitted
+        assert bench.runner.configs[submission].classes == ("car",)
+        assert bench.runner.own_cluster == [True]
+        bench.runner.known[submission] = Found("succeeded", "", 1234.0)
+        done = await bench.until(lambda found: found.status == "succeeded", job)
+        assert done.finished_at == 1234.0
+        assert done.spec == SPEC
+        assert not list(Path(bench.config.serving.state_dir).rglob("*.toml"))
+
+    on(bench, scenario)
+
+
+def test_a_refused_spec_leaves_nothing_behind(bench: Bench) -> None:
+    async def scenario() -> None:
+        for spec in ({"classes": ["unicorn"]}, {"settings": ["execution.workers=9"]}, {"settings": ["prompts.engine=vllm"]}):
+            with pytest.raises(UsageProblem):
+                await bench.service.submit("ann", spec)
+        assert await bench.service.jobs("ann") == []
+        assert not list(Path(bench.config.serving.state_dir).rglob("*.toml"))
+
+    on(bench, scenario)
+
+
+def test_the_same_run_is_not_started_twice_but_is_resumed(bench: Bench) -> None:
+    async def scenario() -> None:
+        first = await bench.service.submit("ann", SPEC)
+        with pytest.raises(Conflict, match=first.job_id):
+            await bench.service.submit("ann", {**SPEC, "seed": 0})
+        await bench.service.submit("bob", SPEC)
+        await bench.running(first)
+        await bench.service.cancel("ann", first.job_id)
+        await bench.until(lambda found: found.status == "cancelled", first)
+        again = await bench.service.submit("ann", SPEC)
+        assert again.out == first.out
+        assert again.job_id != first.job_id
+        assert len({job.out for job in await bench.service.jobs("bob")} | {first.out}) == 2
+
+    on(bench, scenario)
+
+
+def test_a_running_job_is_stopped_and_a_queued_one_never_starts(bench: Bench) -> None:
+    async def scenario() -> None:
+        running, waiting = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        await bench.running(running)
+        assert (await bench.service.cancel("ann", waiting.job_id)).status == "cancelled"
+        stopping = await bench.service.cancel("ann", running.job_id)
+        assert stopping.message == "stopping"
+        done = await bench.until(lambda found: found.status == "cancelled", running)
+        assert done.message == ""
+        assert bench.runner.stopped == [f"{running.job_id}-1"]
+        assert bench.runner.submitted == [f"{running.job_id}-1"]
+        assert (await bench.service.cancel("ann", running.job_id)).status == "cancelled"
+
+    on(bench, scenario)
+
+
+def test_a_deleted_job_is_forgotten_once_its_run_has_ended(bench: Bench) -> None:
+    async def scenario() -> None:
+        running, waiting = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        await bench.running(running)
+        watching = bench.service.events("ann", running.job_id)
+        RunFolder.create(running.out, bench.runner.configs[bench.last(running)])
+        assert (await anext(watching))["event"] == "run_created"
+        for job in (waiting, running):
+            await bench.service.delete("ann", job.job_id)
+            with pytest.raises(KeyError):
+                await bench.service.get("ann", job.job_id)
+        assert [(event["event"], event["status"]) async for event in watching] == [("job_finished", "cancelled")]
+        # The folder is free again only when the run that wrote there is over.
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    again = await bench.service.submit("ann", {**SPEC, "seed": 1})
+                except Conflict:
+                    await asyncio.sleep(0.005)
+                else:
+                    break
+        assert bench.runner.stopped == [f"{running.job_id}-1"]
+        assert bench.last(waiting) == "none"
+        assert again.out == running.out
+
+    on(bench, scenario)
+
+
+def test_a_failure_is_told_without_the_servers_paths(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        bench.runner.known[bench.last(job)] = Found("failed", f"out: '{job.out}' cannot be written")
+        done = await bench.until(lambda found: found.status == "failed", job)
+        assert done.message == "out: 'OUT' cannot be written"
+
+    on(bench, scenario)
+
+
+def test_a_tenant_neither_sees_nor_stops_anothers_job(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.service.submit("ann", SPEC)
+        service = bench.service
+        for call in (
+            service.get("bob", job.job_id),
+            service.cancel("bob", job.job_id),
+            service.delete("bob", job.job_id),
+            anext(service.events("bob", job.job_id)),
+            service.gallery("bob", job.job_id, offset=0, limit=1),
+            service.image("bob", job.job_id, "0" * 24),
+            service.report("bob", job.job_id),
+        ):
+            with pytest.raises(KeyError):
+                await call
+        assert await service.jobs("bob") == []
+        assert (await service.get("ann", job.job_id)).status in ("queued", "running")
+
+    on(bench, scenario)
+
+
+def test_jobs_wait_for_their_turn_and_for_ray(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_queued_jobs=2")
+
+    async def scenario() -> None:
+        bench.runner.away = True
+        first, second = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        with pytest.raises(Overloaded):
+            await bench.service.submit("ann", {**SPEC, "seed": 3})
+        waiting = await bench.until(lambda found: found.status == "queued" and "No available agent" in found.message, first)
+        assert "waiting for Ray" in waiting.message
+        bench.runner.away = False
+        await bench.running(first)
+        await bench.service.submit("ann", {**SPEC, "seed": 3})
+        assert (await bench.service.get("ann", second.job_id)).status == "queued"
+        assert bench.last(first).endswith("-1")
+        bench.runner.known[bench.last(first)] = Found("succeeded")
+        await bench.running(second)
+
+    on(bench, scenario)
+
+
+def test_a_job_that_went_away_with_its_cluster_is_taken_up(bench: Bench) -> None:
+    async def before() -> None:
+        await bench.running(await bench.service.submit("ann", SPEC))
+
+    async def after() -> None:
+        (job,) = await bench.service.jobs("ann")
+        # Another gateway may be watching over it: nobody takes it up at once.
+        await asyncio.sleep(0.1)
+        assert (await bench.service.get("ann", job.job_id)).status == "running"
+        assert bench.runner.submitted == []
+        bench.now += LOST_AFTER_S + 1
+        await bench.until(lambda _: bench.runner.submitted == [f"{job.job_id}-2"], job)
+
+    on(bench, before)
+    bench.runner = FakeRunner()
+    bench.again()
+    on(bench, after)
+
+
+def test_a_run_that_is_lost_again_and_again_is_given_up(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.service.submit("ann", SPEC)
+        for start in range(1, MAX_STARTS + 1):
+            await bench.until(lambda _, start=start: f"{job.job_id}-{start}" in bench.runner.submitted, job)  # type: ignore[misc]
+            bench.runner.known[f"{job.job_id}-{start}"] = Found("lost")
+        done = await bench.until(lambda found: found.status == "failed", job)
+        assert f"lost {MAX_STARTS} times" in done.message
+        assert len(bench.runner.submitted) == MAX_STARTS
+
+    on(bench, scenario)
+
+
+def test_a_start_that_was_given_up_meanwhile_is_stopped(bench: Bench) -> None:
+    async def scenario() -> None:
+        submit = bench.runner.submit
+
+        def slow(submission_id: str, *arguments: Any, **options: Any) -> None:
+            submit(submission_id, *arguments, **options)
+            if submission_id.endswith("-1"):
+                # Another gateway, which does not see this start in Ray, takes the job up while it is being submitted.
+                with sqlite3.connect(Path(bench.config.serving.state_dir) / "state.sqlite3") as other:
+                    other.execute("UPDATE jobs SET attempt = 2")
+                bench.runner.known[submission_id.replace("-1", "-2")] = Found("going")
+
+        bench.runner.submit = slow  # type: ignore[method-assign]
+        job = await bench.service.submit("ann", SPEC)
+        await bench.until(lambda _: bench.runner.stopped == [f"{job.job_id}-1"], job)
+        assert (await bench.service.get("ann", job.job_id)).status == "running"
+
+    on(bench, scenario)
+
+
+def test_one_bad_job_does_not_stop_the_watch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_running_jobs=2")
+
+    async def scenario() -> None:
+        bad, good = [await bench.running(await bench.service.submit("ann", {**SPEC, "seed": seed})) for seed in (1, 2)]
+        find = bench.runner.find
+
+        def broken(submission_id: str) -> Found | None:
+            if submission_id.startswith(bad.job_id):
+                raise ZeroDivisionError
+            return find(submission_id)
+
+        bench.runner.find = broken  # type: ignore[method-assign]
+        bench.runner.known[bench.last(good)] = Found("succeeded")
+        await bench.until(lambda found: found.status == "succeeded", good)
+        assert (await bench.service.get("ann", bad.job_id)).status == "running"
+
+    on(bench, scenario)
+
+
+def test_events_are_followed_to_the_end(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        events = bench.service.events("ann", job.job_id)
+        folder = RunFolder.create(job.out, bench.runner.configs[bench.last(job)])
+        assert (await anext(events))["event"] == "run_created"
+        folder.event("stage_started", stage="images", total=4, where=f"{job.out}/images")
+        assert (await anext(events)).items() >= {"event": "stage_started", "total": 4, "where": "OUT/images"}.items()
+        # Written just before the end: the stream must not end without it.
+        folder.event("run_finished", ok=4)
+        bench.runner.known[bench.last(job)] = Found("succeeded", "", 77.0)
+        rest = [event async for event in events]
+        assert [event["event"] for event in rest] == ["run_finished", "job_finished"]
+        assert rest[-1] == {"event": "job_finished", "time": 77.0, "status": "succeeded", "message": ""}
+        replayed = [event["event"] async for event in bench.service.events("ann", job.job_id)]
+        assert replayed == ["run_created", "stage_started", "run_finished", "job_finished"]
+
+    on(bench, scenario)
+
+
+def test_two_gateways_share_the_work(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    async def scenario() -> None:
+        other = RayJobService(bench.config, bench.runner, poll_s=0.01, clock=lambda: bench.now)
+        jobs = [await service.submit("ann", {**SPEC, "seed": seed}) for seed, service in enumerate((bench.service, other, other))]
+        for job in sorted(jobs, key=lambda job: job.created_at):
+            await bench.running(job)
+            bench.runner.known[bench.last(job)] = Found("succeeded")
+        for job in jobs:
+            await bench.until(lambda found: found.status == "succeeded", job)
+        assert sorted(bench.runner.submitted) == sorted(f"{job.job_id}-1" for job in jobs)
+        await other.close()
+
+    on(bench, scenario)

@@ -1,0 +1,274 @@
+"""What becomes of losses, refusals and leavers. The replicas are real classes; only the handles between are stand-ins that fail as told."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
+from ray.serve.exceptions import BackPressureError
+
+from serving.backend import MAX_ATTEMPTS, ServeBackend
+from serving.batching import QueueFull
+from serving.http.backend import DeadlineExceeded, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
+from serving.replicas import Answer, ImageReplica, TextReplica
+from synthseg.config.loading import load_config
+from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
+from synthseg.engines.painter import PainterEngine
+from synthseg.engines.text import TextReply, TextRequest
+from synthseg.errors import UsageProblem
+
+CONFIG = load_config("embedded", ["prompts.engine=template"])
+REQUESTS = [ImageRequest(prompt, 3, 64, 64) for prompt in ("a red car", "a cat on a sofa", "two horses in a meadow")]
+
+
+class Response:
+    """What a handle gives for one call. `broken` is raised in place of the result, or of the item of that number."""
+
+    def __init__(self, result: Any, broken: Exception | None = None, after: int = 0) -> None:
+        self._result = result
+        self._broken = broken
+        self._after = after
+        self._given = 0
+        self.cancelled = False
+
+    def __await__(self) -> Any:
+        return self._get().__await__()
+
+    async def _get(self) -> Any:
+        if self._broken:
+            raise self._broken
+        return await self._result
+
+    def __aiter__(self) -> Response:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._broken and self._given == self._after:
+            raise self._broken
+        self._given += 1
+        return await anext(self._result)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._broken:  # as Serve's own responses do
+            raise self._broken
+
+
+class Handle:
+    """Passes calls to a replica in this process; the first ones fail with `failures`, streams after `after` items."""
+
+    def __init__(self, replica: Any, failures: list[Exception] | None = None, after: int = 0) -> None:
+        self._replica = replica
+        self._failures = failures if failures is not None else []
+        self._after = after
+        self.responses: list[Response] = []
+
+    def options(self, *, stream: bool) -> Handle:
+        assert stream
+        return self
+
+    def __getattr__(self, method: str) -> Any:
+        def remote(*args: Any) -> Response:
+            broken = self._failures.pop(0) if self._failures else None
+            result = getattr(self._replica, method)(*args)
+            response = Response(result, broken, self._after)
+            if broken and isinstance(result, Awaitable):
+                result.close()  # type: ignore[attr-defined]
+            self.responses.append(response)
+            return response
+
+        remote.remote = remote  # type: ignore[attr-defined]
+        return remote
+
+
+def died() -> ActorDiedError:
+    return ActorDiedError()
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(scenario(), 30)
+
+    asyncio.run(bounded())
+
+
+def backend(image: Handle | None = None, text: Handle | None = None, agent: Handle | None = None) -> ServeBackend:
+    return ServeBackend(CONFIG, text or Handle(None), image or Handle(None), agent or Handle(None))  # type: ignore[arg-type]
+
+
+def image_replica() -> Any:
+    return ImageReplica.func_or_class(CONFIG)
+
+
+async def collect(events: AsyncIterator[ImageEvent]) -> dict[int, list[ImageEvent]]:
+    found: dict[int, list[ImageEvent]] = {}
+    async for event in events:
+        found.setdefault(event.index, []).append(event)
+    return found
+
+
+@pytest.mark.parametrize("previews", [0, 1])
+def test_lost_replicas_change_no_byte(previews: int) -> None:
+    async def scenario() -> None:
+        handle = Handle(image_replica(), [died(), died()])
+        found = await collect(backend(handle).images(REQUESTS, previews=previews, deadline_s=20))
+        assert [found[i][-1].result for i in range(3)] == PainterEngine().generate(REQUESTS)
+        assert all([event.final for event in found[i]] == [False] * previews + [True] for i in range(3))
+        assert len(handle.responses) == 5
+
+    run(scenario)
+
+
+def test_a_stream_that_breaks_in_the_middle_repeats_nothing() -> None:
+    async def scenario() -> None:
+        handle = Handle(image_replica(), [died()], after=1)
+        found = await collect(backend(handle).images(REQUESTS[:1], previews=1, deadline_s=20))
+        assert [event.final for event in found[0]] == [False, True]
+
+    run(scenario)
+
+
+def test_an_engine_that_always_dies_is_unavailable() -> None:
+    async def scenario() -> None:
+        handle = Handle(image_replica(), [died() for _ in range(20)])
+        with pytest.raises(EngineUnavailable):
+            await collect(backend(handle).images(REQUESTS[:1], previews=0, deadline_s=20))
+        assert len(handle.responses) == MAX_ATTEMPTS
+
+    run(scenario)
+
+
+def test_a_full_queue_is_overload_with_a_wait_that_grows_with_it() -> None:
+    async def scenario() -> None:
+        waits = []
+        for queued in (10, 10_000):
+            handle = Handle(image_replica(), [BackPressureError(queued, queued)])
+            served = backend(handle)
+            served._image.note_pace(0.05)
+            with pytest.raises(Overloaded) as refused:
+                await collect(served.images(REQUESTS[:1], previews=0, deadline_s=20))
+            assert refused.value.queued == queued
+            waits.append(refused.value.retry_after_s)
+        assert 1 <= waits[0] < waits[1] <= 60
+
+    run(scenario)
+
+
+class Full:
+    """A replica whose own queue is full, as a Serve handle tells it."""
+
+    async def answer(self, *_: Any) -> Any:
+        refusal = pickle.loads(pickle.dumps(QueueFull(64, 7.5)))
+        raise RayTaskError("answer", "traceback", refusal).as_instanceof_cause()
+
+
+def test_a_replica_that_other_gateways_have_filled_is_overload() -> None:
+    async def scenario() -> None:
+        with pytest.raises(Overloaded) as refused:
+            await collect(backend(Handle(Full())).images(REQUESTS[:1], previews=0, deadline_s=20))
+        assert (refused.value.queued, refused.value.retry_after_s) == (64, 7.5)
+
+    run(scenario)
+
+
+class Slow:
+    """A replica that never answers."""
+
+    async def answer(self, *_: Any) -> Any:
+        await asyncio.Event().wait()
+
+
+def test_a_deadline_gives_the_work_up() -> None:
+    async def scenario() -> None:
+        handle = Handle(Slow())
+        with pytest.raises(DeadlineExceeded):
+            await collect(backend(handle).images(REQUESTS, previews=0, deadline_s=0.1))
+        assert [response.cancelled for response in handle.responses] == [True] * 3
+
+    run(scenario)
+
+
+def test_one_who_leaves_cancels_every_call() -> None:
+    async def scenario() -> None:
+        handle = Handle(Slow())
+        task = asyncio.create_task(collect(backend(handle).images(REQUESTS, previews=0, deadline_s=20)))
+        while len(handle.responses) < 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [response.cancelled for response in handle.responses] == [True] * 3
+
+    run(scenario)
+
+
+class Flaky:
+    """An image replica whose first answer is a failure that another try mends."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def answer(self, request: ImageRequest, _: float) -> Answer[Any]:
+        self.calls += 1
+        if self.calls == 1:
+            return Answer(GenerationFailure("out of memory", retryable=True), 0.1)
+        return Answer(GeneratedImage(b"png", request.width, request.height), 0.1)
+
+
+def test_a_retryable_failure_is_tried_again() -> None:
+    async def scenario() -> None:
+        replica = Flaky()
+        found = await collect(backend(Handle(replica)).images(REQUESTS[:1], previews=0, deadline_s=20))
+        assert isinstance(found[0][0].result, GeneratedImage)
+        assert replica.calls == 2
+
+    run(scenario)
+
+
+class Refusing:
+    """A text replica that finds the request wrong, as a Serve handle tells it."""
+
+    async def answer(self, *_: Any) -> Any:
+        problem = UsageProblem("messages: too long for the model's 2048 tokens")
+        raise RayTaskError("answer", "traceback", problem).as_instanceof_cause()
+
+
+def test_what_the_engine_says_of_a_request_reaches_the_route_as_it_was() -> None:
+    async def scenario() -> None:
+        with pytest.raises(UsageProblem, match=r"^messages: too long") as problem:
+            await backend(text=Handle(Refusing())).complete(TextRequest((), 0), deadline_s=5)
+        assert type(problem.value) is UsageProblem
+
+    run(scenario)
+
+
+def test_texts_stream_and_end_with_the_reply() -> None:
+    async def scenario() -> None:
+        replica = TextReplica.func_or_class(CONFIG)
+        served = backend(text=Handle(replica))
+        request = TextRequest(({"role": "user", "content": "hello"},), seed=1)
+        pieces = [piece async for piece in served.stream_text(request, deadline_s=20)]
+        assert isinstance(pieces[-1], TextReply)
+        assert pieces[-1] == await served.complete(request, deadline_s=20)
+
+    run(scenario)
+
+
+class Finder:
+    """A prompt agent that finds three prompts."""
+
+    async def find(self, class_name: str, count: int, seed: int, _: float) -> AsyncIterator[FoundPrompt]:
+        for number in range(count):
+            yield FoundPrompt(f"{class_name} {seed} {number}", class_name, 0, 1.0, 1.0, 0.0)
+
+
+def test_prompts_go_on_where_a_lost_agent_stopped() -> None:
+    async def scenario() -> None:
+        served = backend(agent=Handle(Finder(), [died()], after=2))
+        found = [prompt.text async for prompt in served.find_prompts("horse", 3, 7, deadline_s=20)]
+        assert found == ["horse 7 0", "horse 7 1", "horse 7 2"]
+
+    run(scenario)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from serving.build import application, build
+from synthseg.config.loading import load_config
+from synthseg.errors import UsageProblem
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def deployments(app: Any) -> dict[str, Any]:
+    """The deployments of an application by name."""
+    found: dict[str, Any] = {}
+
+    def visit(node: Any) -> None:
+        deployment = node._bound_deployment
+        found[deployment.name] = deployment
+        for argument in deployment.init_args:
+            if hasattr(argument, "_bound_deployment"):
+                visit(argument)
+
+    visit(app)
+    return found
+
+
+def test_the_application_has_the_four_deployments_of_the_configuration() -> None:
+    settings = {
+        "preset": "embedded",
+        "serving.image.num_replicas": 3,
+        "serving.text.max_ongoing_requests": "7",
+        "serving.gateway.max_queued_requests": 11,
+        "serving.prompt_agent.num_cpus": 0.5,
+    }
+    found = deployments(build(settings))
+    assert set(found) == {"Gateway", "PromptAgent", "TextEngine", "ImageEngine"}
+    assert found["ImageEngine"].num_replicas == 3
+    assert found["TextEngine"].max_ongoing_requests == 7
+    assert found["Gateway"].max_queued_requests == 11
+    assert found["Gateway"].backpressure_config.status_code == 429
+    assert found["PromptAgent"].ray_actor_options["num_cpus"] == 0.5
+
+
+def test_max_replicas_switches_autoscaling_on() -> None:
+    config = load_config("embedded", ["serving.image.max_replicas=4", "serving.image.target_ongoing_requests=3"])
+    scaling = deployments(application(config))["ImageEngine"]._deployment_config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.get_target_ongoing_requests()) == (1, 4, 3)
+
+
+def test_a_wrong_setting_names_itself() -> None:
+    with pytest.raises(UsageProblem, match=r"serving\.image\.num_replicas"):
+        build({"serving.image.replicas": 2})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serving" / "deploy").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_deploy_files_are_what_serve_deploy_accepts_and_build_can_build(path: Path) -> None:
+    schema = ServeDeploySchema.model_validate(yaml.safe_load(path.read_text()))
+    (app,) = schema.applications
+    assert app.import_path == "serving.build:build"
+    assert schema.http_options.host == "127.0.0.1"
+    built = deployments(build(app.args))
+    for deployment in app.deployments:
+        assert deployment.name in built
+
+
+def test_there_is_a_deploy_file() -> None:
+    assert (ROOT / "serving" / "deploy" / "embedded.yaml").is_file()

@@ -1,0 +1,131 @@
+"""`synthseg serve` as a user has it: HTTP, Serve, replicas and engines, in processes of their own."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.build import deploy_engines, image_handle
+from synthseg.config.loading import load_config
+from synthseg.engines.image import GeneratedImage, ImageRequest
+from synthseg.ids import image_sha256
+from tests.serving.live import LiveServer, live_server, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(400)]
+
+SETTINGS = ("prompts.engine=template", "serving.jobs=false")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with live_server(tmp_path_factory.mktemp("state"), *SETTINGS) as live:
+        yield live
+
+
+def generate(server: LiveServer, **fields: Any) -> httpx.Response:
+    body = {"prompt": "a red car on a street", "size": "64x64", "seed": 1, **fields}
+    return httpx.post(f"{server.url}/v1/images/generations", json=body, timeout=120)
+
+
+def test_it_is_ready_when_it_says_so(server: LiveServer) -> None:
+    health = httpx.get(f"{server.url}/readyz", timeout=30)
+    assert health.status_code == 200
+    assert health.json()["parts"] == {"ImageEngine": "ready", "TextEngine": "ready", "PromptAgent": "ready"}
+
+
+def test_http_and_a_batch_run_make_the_same_bytes(server: LiveServer) -> None:
+    """The batch run's own deployment, on a cluster of its own, called the way its stages call it."""
+    import ray
+
+    from pipelines.session import ray_session
+    from serving.client import stream_images
+
+    config = load_config("embedded", ["prompts.engine=template", "execution.workers=1"])
+    wanted = [ImageRequest(prompt, seed, 96, 64) for seed, prompt in enumerate(("a red car on a street", "two horses in a meadow at dusk"))]
+    try:
+        with ray_session(config, verbose=False):
+            deploy_engines(config, text=False, image=True)
+            batch = [result for _, results in stream_images(image_handle(config), wanted, 8, 32) for result in results]
+    finally:
+        ray.shutdown()
+    for request, result in zip(wanted, batch, strict=True):
+        assert isinstance(result, GeneratedImage)
+        (image,) = generate(server, prompt=request.prompt, seed=request.seed, size="96x64").json()["data"]
+        assert hashlib.sha256(base64.b64decode(image["b64_json"])).hexdigest() == image_sha256(result.encoded) == image["sha256"]
+
+
+def test_many_at_once_get_what_one_alone_gets(server: LiveServer) -> None:
+    alone = [generate(server, seed=seed).json()["data"][0]["sha256"] for seed in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda seed: generate(server, seed=seed).json()["data"][0]["sha256"], range(12)))
+    assert together == alone
+
+
+def test_a_stream_shows_a_preview_and_then_the_picture(server: LiveServer) -> None:
+    body = {"prompt": "a red car on a street", "size": "64x64", "seed": 1, "stream": True, "partial_images": 2}
+    with httpx.stream("POST", f"{server.url}/v1/images/generations", json=body, timeout=120) as response:
+        events = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: {")]
+    assert [event["type"] for event in events] == ["image_generation.partial_image", "image_generation.completed"]
+    (whole,) = generate(server).json()["data"]
+    assert events[-1]["b64_json"] == whole["b64_json"]
+    assert events[0]["b64_json"] != whole["b64_json"]
+
+
+def test_one_who_leaves_frees_the_slot(server: LiveServer) -> None:
+    before = server.gauge("synthseg_engine_requests_total")
+    body = {"prompt": "two horses in a meadow", "size": "1024x1024", "n": 10, "seed": 1}
+    for _ in range(3):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.url}/v1/images/generations", json=body, timeout=httpx.Timeout(30, read=0.4))
+    deadline = time.monotonic() + 60
+    while server.gauge("synthseg_queue_depth") + server.gauge("synthseg_engine_running") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert server.gauge("synthseg_queue_depth") == 0
+    assert server.gauge("synthseg_engine_running") == 0
+    # At most the batch that was in the engine was painted for nobody, not all of the 30 pictures.
+    assert server.gauge("synthseg_engine_requests_total") - before < 30
+
+
+def test_the_agent_finds_prompts_and_rewords_them(server: LiveServer) -> None:
+    found = httpx.post(f"{server.url}/v1/prompts", json={"class_name": "horse", "count": 4, "seed": 3}, timeout=120)
+    if found.status_code == 404:
+        pytest.skip("this version has no /v1/prompts route")
+    assert found.status_code == 200, found.text
+    assert len(found.json()["data"]) == 4
+    (image,) = generate(server, prompt="horse meadow", refine=True, class_names=["horse"]).json()["data"]
+    assert "horse" in image["revised_prompt"].lower()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_finish_and_ends_with_0(tmp_path: Path, number: int) -> None:
+    with live_server(tmp_path, *SETTINGS) as live, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(generate, live, size="1024x1024", n=10)
+        while not live.gauge("synthseg_engine_running"):
+            time.sleep(0.05)
+        live.process.send_signal(number)
+        assert slow.result().status_code == 200
+        out, err = live.process.communicate(timeout=90)
+        assert live.process.returncode == 0
+        assert out == "draining; once more to stop at once\n"
+        assert err == ""
+
+
+def test_an_engine_that_cannot_start_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    sets = [f"serving.state_dir={tmp_path}", "serving.jobs=false", f"prompts.model={tmp_path / 'broken.gguf'}"]
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF this is no model")
+    process = start(["embedded", "--port", "0", *[part for setting in sets for part in ("--set", setting)]])
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.startswith("error: serve: TextEngine")
+    assert err.count("\n") == 1
