@@ -30,8 +30,6 @@ NUM_SHOWN = 12
 ASSETS = "report_assets"
 SEGMENTER = "decoder.safetensors"
 """Name of the trained decoder below OUT/segmenter."""
-CLASSIFIERS = "fold-*.safetensors"
-"""Names of the trained classifiers below OUT/classifier."""
 
 Stream = Callable[[Callable[..., StageWorker], dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
 
@@ -40,7 +38,7 @@ class EvaluationWorker:
     """Predicts a chunk of the split with the trained segmenter, the control and the fold classifiers."""
 
     def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
-        from synthseg.models.classifier import load_classifier
+        from synthseg.models.classifier import CHECKPOINTS, load_classifier
         from synthseg.models.control import TrainingFree
         from synthseg.models.frozen import load_frozen
         from synthseg.models.segmenter import Segmenter
@@ -55,8 +53,8 @@ class EvaluationWorker:
         with self._folder.files.local_copy("segmenter", SEGMENTER) as folder:
             self._segmenter = Segmenter.load(folder / SEGMENTER, config, device, parts)
         self._control = TrainingFree(parts, config.segmenter)
-        with self._folder.files.local_copy("classifier", CLASSIFIERS) as folder:
-            self._classifiers = [load_classifier(path, config) for path in sorted(folder.glob(CLASSIFIERS))]
+        with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
+            self._classifiers = [load_classifier(path, config) for path in sorted(folder.glob(CHECKPOINTS))]
 
     def __call__(self, chunk: pa.Table) -> dict[str, Any]:
         """Confusion matrices, classifier probabilities and present classes of the chunk, and what the report shows."""

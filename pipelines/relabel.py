@@ -14,7 +14,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.labels.relabel import relabel
-from synthseg.models.classifier import load_classifier
+from synthseg.models.classifier import CHECKPOINTS, load_classifier
 from synthseg.records import outcome, samples
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
@@ -29,7 +29,7 @@ class RelabelWorker:
         register(stacks)
         self._config = config
         self._folder = RunFolder(out)
-        with self._folder.files.local_copy("classifier", "*.safetensors") as folder:
+        with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
             self._models = [load_classifier(folder / name, config) for name in checkpoints]
 
     def __call__(self, shard: pa.Table) -> dict[str, Any]:

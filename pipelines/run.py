@@ -18,7 +18,6 @@ from typing import Any
 
 from pipelines import evaluate, images, interrupt, prompts, relabel
 from pipelines.label_metrics import label_metrics
-from pipelines.preflight import preflight
 from pipelines.session import ray_session
 from pipelines.stacks import clear, stacks_folder
 from pipelines.streaming import StageWorker, run_stage
@@ -26,6 +25,7 @@ from serving.build import deploy_engines, image_app, image_handle, release, text
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
+from synthseg.engines.availability import check_requirements
 from synthseg.engines.registry import build_scorer
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
@@ -177,7 +177,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
 
     UsageProblem before any model loads; RunFailure when the run cannot go on or its outcomes do not add up.
     """
-    preflight(config)
+    check_requirements(config, "run")
     folder = RunFolder.create(out, config)
     folder.hold_to_scorer(build_scorer(config).digest)
     run = _Run(config, folder, progress)
@@ -209,7 +209,7 @@ def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
     config = folder.config()
     if not folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
         raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
-    preflight(config)
+    check_requirements(config, "run")
     with full_disk_named(), ray_session(config, verbose=verbose):
         _Run(config, folder, progress).evaluate()
     build_report(out)

@@ -19,25 +19,16 @@ from types import FrameType
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
-from synthseg.engines.availability import missing_requirements
+from synthseg.engines.availability import check_requirements
 from synthseg.errors import RunFailure, UsageProblem
 
 APP_NAME = "synthseg"
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "RAY_SERVE_ENABLE_TASK_EVENTS": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 _DRAIN_MARGIN_S = 5.0
 
 
 def preflight(config: RunConfig) -> None:
     """UsageProblem for what cannot work, before Ray or any model starts."""
-    missing = missing_requirements(config)
-    if missing:
-        raise UsageProblem(f"{config.preset}: not ready to serve: " + "; ".join(missing))
+    check_requirements(config, "serve")
     serving = config.serving
     if not is_loopback(serving.host) and not KeyStore(keys_path(serving)).any():
         raise UsageProblem(
@@ -87,31 +78,18 @@ def _check_port(serving: ServingConfig) -> None:
 @contextmanager
 def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
     """Ray for the server: the cluster of `execution.address`, or one of its own, which ends with it."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     import ray
     from ray import serve
 
+    from serving.ray_start import muted, start_ray
+
     address = config.execution.address
-    if not address and not config.serving.jobs:
-        # Without a dashboard there is no State API; left alone, Ray would ask that of another cluster on this machine.
-        os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
-    try:
-        with nullcontext() if verbose else _muted(), _job_agent(config):
-            ray.init(
-                address=address or "local",
-                num_cpus=None if address else max(_num_cpus(config), os.cpu_count() or 1),
-                include_dashboard=None if address else config.serving.jobs,
-                logging_level=logging.INFO if verbose else logging.ERROR,
-                log_to_driver=verbose,
-                runtime_env={"env_vars": _ENVIRONMENT},
-            )
-    except Exception as error:  # Ray raises plain ones, too, when the machine is too busy to start it in time
-        raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
+    with _job_agent(config):
+        start_ray(address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose)
     try:
         yield
     finally:
-        with nullcontext() if verbose else _muted():
+        with nullcontext() if verbose else muted():
             if address:
                 with contextlib.suppress(Exception):
                     serve.delete(APP_NAME)
@@ -146,6 +124,7 @@ def _deploy(config: RunConfig, verbose: bool) -> int:
     from ray.serve.config import HTTPOptions, ProxyLocation
 
     from serving.build import application
+    from serving.ray_start import muted
 
     serving = config.serving
     port = serving.port or _free_port(serving.host)
@@ -158,7 +137,7 @@ def _deploy(config: RunConfig, verbose: bool) -> int:
         logging_config={"log_level": level, "enable_access_log": verbose},
     )
     try:
-        with nullcontext() if verbose else _muted():
+        with nullcontext() if verbose else muted():
             serve.run(application(config), name=APP_NAME, route_prefix="/")
     except RuntimeError as error:
         raise RunFailure(f"serve: {_first_cause() or error}") from error
@@ -215,19 +194,6 @@ def _ray_unheard() -> Iterator[None]:
     """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
     with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
         yield
-
-
-@contextmanager
-def _muted() -> Iterator[None]:
-    """Drops what native code and Ray's helpers write to stderr while they start."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _free_port(host: str) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import synthseg
 from synthseg.config.schema import RunConfig
+from synthseg.errors import UsageProblem
 
 EMBEDDED = "embedded"
 EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "model.safetensors"
@@ -33,3 +35,9 @@ def missing_requirements(config: RunConfig) -> list[str]:
         f"{field}: {path} does not exist" for field, path in weights.items() if path.startswith(("/", ".")) and not Path(path).exists()
     ]
     return missing
+
+
+def check_requirements(config: RunConfig, purpose: Literal["run", "serve"]) -> None:
+    """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
+    if missing := missing_requirements(config):
+        raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))

@@ -32,6 +32,8 @@ from synthseg.records import UNKNOWN
 from synthseg.weights import EMBEDDED_CLIP
 
 EMBEDDED = "embedded"
+CHECKPOINTS = "fold-*.safetensors"
+"""Names of the trained classifiers below OUT/classifier, one a fold."""
 BATCH = 16
 PRIOR = 0.05
 """Probability that a fresh head gives every class in every patch."""
@@ -179,7 +181,7 @@ def _embedded_classifier(config: RunConfig) -> PatchClassifier:
 
 def _timm_classifier(config: RunConfig, *, pretrained: bool) -> PatchClassifier:
     section = config.classifier
-    source: dict[str, Any] = {"pretrained": pretrained, "dynamic_img_size": section.opinion_scale != 1}
+    source: dict[str, Any] = {"pretrained": pretrained, "dynamic_img_size": True}  # opinions may be formed at another size
     if pretrained and section.weights:
         # Through the overlay timm fits positions to the image size and leaves a file's own head out; checkpoint_path does neither.
         source["pretrained_cfg_overlay"] = {"file": section.weights}
