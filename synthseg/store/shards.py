@@ -86,7 +86,8 @@ class ShardStore:
             )
         file = pq.ParquetFile(pa.BufferReader(content))
         check_schema(file.schema_arrow, schema, source)
-        return file.read(columns).select(_wanted(schema, columns).names)
+        # Without Arrow's threads: one that still holds `content` while the interpreter exits aborts the process (apache/arrow#34314).
+        return file.read(columns, use_threads=False).select(_wanted(schema, columns).names)
 
     def read_all(self, stage: Stage, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
         """All published rows of a stage, in order of shard name, cut to `columns` as in `read`; an empty table when there are none."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +28,25 @@ def test_read_returns_what_was_published(store: ShardStore) -> None:
     marker = store.publish("images", "shard-00000", rows("a", "b"), {"seconds": 1.5})
     assert store.read("images", "shard-00000", SCHEMA).equals(rows("a", "b"))
     assert store.markers("images") == {"shard-00000": marker}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+def test_reading_starts_no_thread_that_outlives_it(store: ShardStore, tmp_path: Path) -> None:
+    """A thread of Arrow's that still holds a buffer while the interpreter exits aborts the process."""
+    store.publish("images", "shard-00000", rows("a", "b"))
+    code = (
+        "import os, sys\n"
+        "from synthseg.records import sample_schema\n"
+        "from synthseg.store.files import Files\n"
+        "from synthseg.store.shards import ShardStore\n"
+        "store = ShardStore(Files(sys.argv[1]))\n"
+        "store.files.names('images')\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "assert store.read('images', 'shard-00000', sample_schema('key')).num_rows == 2\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
 
 
 def test_data_without_a_marker_does_not_exist(store: ShardStore, tmp_path: Path) -> None:
