@@ -13,7 +13,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipelines.stacks import register
 from pipelines.streaming import StageWorker
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
@@ -21,6 +20,7 @@ from synthseg.evaluation.average_precision import mean_average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import encode_png
 from synthseg.progress import Progress
+from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 
 CHUNK = 16

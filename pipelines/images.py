@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.stacks import register
 from serving.build import image_handle
 from serving.client import stream_images
 from synthseg.config.schema import RunConfig
@@ -29,6 +28,7 @@ from synthseg.labels.pseudo import pseudo_labels
 from synthseg.labels.selection import select
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
+from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.stacks import register
 from serving.build import text_handle
 from serving.client import generate_texts
 from synthseg.config.schema import RunConfig
@@ -19,6 +18,7 @@ from synthseg.ids import derive_seed
 from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.prompts.diversity import mean_neighbour_similarity
 from synthseg.records import PROMPT_CANDIDATE
+from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
 

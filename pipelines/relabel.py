@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.stacks import register
 from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.labels.relabel import relabel
 from synthseg.models.classifier import CHECKPOINTS, load_classifier
 from synthseg.records import outcome, samples
+from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 

@@ -19,7 +19,6 @@ from typing import Any
 from pipelines import evaluate, images, interrupt, prompts, relabel
 from pipelines.label_metrics import label_metrics
 from pipelines.session import ray_session
-from pipelines.stacks import clear, stacks_folder
 from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from synthseg import ids
@@ -30,6 +29,7 @@ from synthseg.engines.registry import build_scorer
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
 from synthseg.report import build_report
+from synthseg.stacks import clear, stacks_folder
 from synthseg.stages import Stage
 from synthseg.store.disk import full_disk_named
 from synthseg.store.run_folder import RunFolder

@@ -19,8 +19,8 @@ import ray
 
 from pipelines import interrupt
 from pipelines.session import STAGE_WORKER_CPUS
-from pipelines.stacks import collect
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
+from synthseg.stacks import collect
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
 

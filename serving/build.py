@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
+from collections.abc import Mapping
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, ProxyLocation
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
 
 from serving.replicas import ImageReplica, TextReplica
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
+from synthseg.errors import RunFailure
 
 REPLICA_CPUS = 0.25
 """Logical CPUs a replica asks for. A replica computes on one thread; two kinds, each `workers` times, fit two CPUs."""
 
+_POLL_S = 0.1
+
 
 def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
-    """Start the replicas that the run still needs and wait until each has built its engine."""
+    """Start the replicas that the run still needs and wait until each has built its engine.
+
+    RunFailure when an engine cannot be built, or when the replicas are not up after `execution.stall_timeout_s`.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location=ProxyLocation.Disabled, logging_config={"log_level": "WARNING", "enable_access_log": False})
     options = {
@@ -34,10 +44,39 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
             "runtime_env": _runtime_env(),
         },
     }
+    replicas: dict[str, Deployment] = {}
     if text:
-        serve.run(TextReplica.options(**options).bind(config), name=text_app(config), route_prefix=None)
+        replicas[text_app(config)] = TextReplica
     if image:
-        serve.run(ImageReplica.options(**options).bind(config), name=image_app(config), route_prefix=None)
+        replicas[image_app(config)] = ImageReplica
+    targets = [serve.RunTarget(replica.options(**options).bind(config), name=app, route_prefix=None) for app, replica in replicas.items()]
+    serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    _wait_until_running(list(replicas), config)
+
+
+def _wait_until_running(apps: list[str], config: RunConfig) -> None:
+    """Serve itself would wait for ever for room that the cluster does not have."""
+    limit_s = config.execution.stall_timeout_s
+    deadline = time.monotonic() + limit_s
+    while True:
+        found = serve.status().applications
+        waiting = [app for app in apps if app not in found or found[app].status != ApplicationStatus.RUNNING]
+        if not waiting:
+            return
+        if failed := next((app for app in waiting if app in found and found[app].status == ApplicationStatus.DEPLOY_FAILED), None):
+            raise RunFailure(f"serve: {failed} did not start ({found[failed].message.strip()})")
+        if time.monotonic() > deadline:
+            need = {"CPU": REPLICA_CPUS, "GPU": config.execution.num_gpus_per_replica}
+            free = {name: round(ray.available_resources().get(name, 0), 2) for name, amount in need.items() if amount}
+            raise RunFailure(
+                f"stalled: {config.execution.workers} replicas of {_resources(need)} did not start within {limit_s:.0f} s; "
+                f"the cluster has {_resources(free)} free; free more or lower execution.workers; the same command resumes"
+            )
+        time.sleep(_POLL_S)
+
+
+def _resources(amounts: Mapping[str, float]) -> str:
+    return " and ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount or name == "CPU")
 
 
 def text_app(config: RunConfig) -> str:

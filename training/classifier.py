@@ -30,7 +30,8 @@ from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.models.augment import change_looks
 from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
-from training.loop import Curves, epoch_order, one_thread_on_cpu, read_curves, schedule, write_whole
+from synthseg.stacks import stacks_folder
+from training.loop import Curves, beat, epoch_order, one_thread_on_cpu, read_curves, schedule, write_whole
 from training.trainer import train_workers
 
 REPORT_EVERY = 5
@@ -121,7 +122,15 @@ def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: P
         "out_dir": str(out_dir),
         "fingerprint": fingerprint,
     }
-    train_workers("classifier", _train_worker, settings, out_dir, num_workers)
+    train_workers(
+        "classifier",
+        _train_worker,
+        settings,
+        out_dir,
+        num_workers,
+        stall_timeout_s=config.execution.stall_timeout_s,
+        stacks=stacks_folder(config.fingerprint()),
+    )
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
@@ -157,6 +166,7 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
         loss.backward()
         nn.utils.clip_grad_norm_(classifier.parameters(), GRADIENT_NORM)
         optimizer.step()
+        beat(out_dir, rank)
         total += float(loss.detach())
         if curves and ((iteration + 1) % REPORT_EVERY == 0 or iteration + 1 == num_iterations):
             count = (iteration % REPORT_EVERY) + 1

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from synthseg.store.disk import full_disk_named
 
+HEARTBEAT = "alive"
+"""Files of this name and a worker's rank carry, in their time, when it last got on."""
+
 
 def one_thread_on_cpu() -> None:
     """Without a GPU many processes of one thread beat one process of many; leaves GPU machines alone."""
@@ -56,6 +59,11 @@ def write_whole(path: Path, content: bytes) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+
+def beat(out_dir: Path, rank: int) -> None:
+    """Say that this worker gets on: `train_workers` ends a training in which no worker has said so for too long."""
+    (out_dir / f"{HEARTBEAT}-{rank}").touch()
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

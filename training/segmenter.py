@@ -35,7 +35,19 @@ from synthseg.models.losses import Losses, LossWeights, decoder_losses, own_labe
 from synthseg.models.pseudo_masks import Mask, to_batch
 from synthseg.models.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
-from training.loop import Curves, epoch_order, load_state, one_thread_on_cpu, read_curves, save_state, schedule, share_of_batch, write_whole
+from synthseg.stacks import stacks_folder
+from training.loop import (
+    Curves,
+    beat,
+    epoch_order,
+    load_state,
+    one_thread_on_cpu,
+    read_curves,
+    save_state,
+    schedule,
+    share_of_batch,
+    write_whole,
+)
 from training.trainer import train_workers
 
 CHECKPOINT = "decoder.safetensors"
@@ -99,7 +111,15 @@ def train_segmenter(
         "checkpoint_every": checkpoint_every,
         "load_parts": load_parts,
     }
-    train_workers("segmenter", _train_worker, settings, out_dir, num_workers)
+    train_workers(
+        "segmenter",
+        _train_worker,
+        settings,
+        out_dir,
+        num_workers,
+        stall_timeout_s=config.execution.stall_timeout_s,
+        stacks=stacks_folder(config.fingerprint()),
+    )
     return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), time.perf_counter() - started)
 
 
@@ -122,13 +142,17 @@ def training_fingerprint(config: RunConfig, samples: Sequence[TrainingSample], n
 class Share:
     """One worker's images with their masks, decoded on demand."""
 
-    def __init__(self, samples: Sequence[TrainingSample], parts: FrozenParts, config: RunConfig) -> None:
+    def __init__(
+        self, samples: Sequence[TrainingSample], parts: FrozenParts, config: RunConfig, on_block: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_block` is called before each block of masks that is made."""
         self._samples = samples
         self._config = config
         self._masks: list[bytes] = []
         masker = parts.masker(config.segmenter)
         block = 64
         for start in range(0, len(samples), block):
+            on_block()
             part = samples[start : start + block]
             images = [decode_rgb(s.encoded) for s in part]
             given = [s.mask for s in part]
@@ -169,7 +193,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     device, out_dir = get_device(), Path(settings["out_dir"])
     parts: FrozenParts = settings["load_parts"](config, device)
     started = time.perf_counter()
-    share = Share(ray.get(settings["shares"][rank]), parts, config)
+    share = Share(ray.get(settings["shares"][rank]), parts, config, lambda: beat(out_dir, rank))
     masks_s = time.perf_counter() - started
     trainer = _Trainer(config, parts, device, settings["fingerprint"], out_dir)
     size = share_of_batch(config.segmenter.batch_size, rank, world)
@@ -178,6 +202,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     while trainer.iteration < config.segmenter.iterations:
         torch.manual_seed(derive_seed("dropout", config.seed, rank, trainer.iteration))
         losses = trainer.step(*share.batch(trainer.iteration, size, rank, device))
+        beat(out_dir, rank)
         done = trainer.iteration == config.segmenter.iterations
         if curves and (done or trainer.iteration % REPORT_EVERY == 0):
             values = {name: float(getattr(losses, name)) for name in ("total", "cross_entropy", "dice", "affinity", "consistency")}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import queue
 import shutil
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,39 +16,112 @@ from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from synthseg.errors import RunFailure
+from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
+from training.loop import HEARTBEAT
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
 
 
+_START_S = 120.0
+"""What workers that have found room may take to start, beside `stall_timeout_s`."""
+_POLL_S = 1.0
+"""How often a waiting driver looks for signs of life; Ctrl-C is heard at once."""
+
+
 def train_workers(
-    name: str, worker: Callable[[dict[str, Any]], None], settings: Mapping[str, Any], out_dir: Path, num_workers: int
+    name: str,
+    worker: Callable[[dict[str, Any]], None],
+    settings: Mapping[str, Any],
+    out_dir: Path,
+    num_workers: int,
+    *,
+    stall_timeout_s: float,
+    stacks: Path,
 ) -> None:
     """Run `worker(settings)` on `num_workers` workers and wait for all; each has a GPU where the cluster has enough of them.
 
     What the training leaves, the workers write themselves: Ray's own files below `out_dir` go in the end. Needs a Ray cluster
-    that is up. RunFailure, named after `name`, when a worker fails, DiskFull when it had no space to write.
+    that is up. RunFailure, named after `name`, when a worker fails, when the cluster has no room for the workers, or when none of
+    them calls `training.loop.beat` for `stall_timeout_s` (the stacks of this machine's workers, which register in `stacks`, are then
+    in OUT_DIR/stacks.txt); DiskFull when a worker had no space to write.
     """
     scratch = out_dir / "ray"
     use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers
+    # Ray would try for ever to find room for the workers.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(stall_timeout_s)
     trainer = TorchTrainer(
-        worker,
+        _Registered(worker, stacks),
         train_loop_config=dict(settings),
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=num_workers, use_gpu=use_gpu, resources_per_worker={"CPU": CPUS_PER_WORKER, **({"GPU": 1} if use_gpu else {})}
         ),
-        run_config=train.RunConfig(name=name, storage_path=str(scratch)),
+        run_config=train.RunConfig(
+            name=name, storage_path=str(scratch), failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0)
+        ),
     )
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        trainer.fit()
+        _fit(name, trainer, out_dir, stall_timeout_s, stacks)
     except train.TrainingFailedError as error:
+        if type(getattr(error, "controller_failure", None)).__name__ == "WorkerGroupStartupTimeoutError":
+            room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
+            raise RunFailure(
+                f"stalled: the cluster had no room for {num_workers} {name} workers of {room} for {stall_timeout_s:.0f} s; "
+                "free some or lower execution.workers; the same command resumes"
+            ) from error
         failures = [*getattr(error, "worker_failures", {}).values(), error]
         if full := next((failure for failure in failures if is_full(failure)), None):
             raise disk_full(full, str(out_dir)) from error
         raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        for path in out_dir.glob(f"{HEARTBEAT}-*"):
+            path.unlink(missing_ok=True)
+
+
+class _Registered:
+    """A training worker whose stacks can be asked for."""
+
+    def __init__(self, worker: Callable[[dict[str, Any]], None], stacks: Path) -> None:
+        self._worker, self._stacks = worker, stacks
+
+    def __call__(self, settings: dict[str, Any]) -> None:
+        register(self._stacks)
+        self._worker(settings)
+
+
+def _fit(name: str, trainer: TorchTrainer, out_dir: Path, stall_timeout_s: float, stacks: Path) -> None:
+    """`trainer.fit()`, watched from here while another thread waits in it."""
+    ended: queue.Queue[BaseException | None] = queue.Queue()
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threading.Thread(target=fit, name=f"{name} training", daemon=True).start()
+    started = time.time()
+    while True:
+        try:
+            error = ended.get(timeout=min(_POLL_S, stall_timeout_s))
+        except queue.Empty:
+            beats = [path.stat().st_mtime for path in out_dir.glob(f"{HEARTBEAT}-*")]
+            # Ray itself ends a start that finds no room, and says why: leave it the time to.
+            patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S
+            if time.time() - max([started, *beats]) > patience_s:
+                (out_dir / "stacks.txt").write_text(collect(stacks))
+                raise RunFailure(
+                    f"stalled: {name} training made no step for {patience_s:.0f} s; the stacks are in {out_dir / 'stacks.txt'}; "
+                    "the same command resumes"
+                ) from None
+            continue
+        if error is not None:
+            raise error
+        return

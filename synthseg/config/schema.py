@@ -187,7 +187,7 @@ class ExecutionConfig(Section):
     max_in_flight: int = Field(default=32, gt=0)
     """Requests one stage worker keeps open at the engine replicas."""
     stall_timeout_s: float = Field(default=300.0, gt=0)
-    """No sample finished for this long ends the run with the stacks of its processes."""
+    """No sample, training step or start of the replicas for this long ends the run, with the stacks of its processes."""
     num_gpus_per_replica: float = Field(default=0.0, ge=0)
     address: str = ""
     """Ray cluster to join; empty starts one on this machine."""

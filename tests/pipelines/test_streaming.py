@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.session import ray_session
-from pipelines.stacks import register
 from pipelines.streaming import run_stage
 from synthseg.config import load_config
 from synthseg.errors import DiskFull, RunFailure
 from synthseg.records import sample_schema, samples
+from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.timeout(240)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import ray
 from ray import train
 
 from synthseg.errors import DiskFull, RunFailure
-from training.loop import save_state
+from training.loop import beat, save_state
 from training.trainer import train_workers
 
 
@@ -41,14 +42,25 @@ def fill_the_disk(settings: dict[str, Any]) -> None:
     save_state(Path(settings["path"]), {"iteration": 1})
 
 
+def hang_here(settings: dict[str, Any]) -> None:
+    beat(Path(settings["out_dir"]), 0)
+    time.sleep(600)
+
+
+def train_toy(
+    worker: Callable[[dict[str, Any]], None], settings: dict[str, Any], out_dir: Path, num_workers: int, stall_timeout_s: float = 120
+) -> None:
+    train_workers("toy", worker, settings, out_dir, num_workers, stall_timeout_s=stall_timeout_s, stacks=out_dir.parent / "stacks")
+
+
 def test_every_worker_works_and_nothing_of_ray_stays(cluster: None, tmp_path: Path) -> None:
-    train_workers("toy", leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 2)
+    train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 2)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"rank-0": "2", "rank-1": "2"}
 
 
 def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match=r"^toy training failed: .*no such luck") as raised:
-        train_workers("toy", fail, {"reason": "no such luck"}, tmp_path, 1)
+        train_toy(fail, {"reason": "no such luck"}, tmp_path, 1)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -56,5 +68,26 @@ def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path)
 def test_a_full_disk_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     with pytest.raises(DiskFull, match=rf"^out: no space left to write '{path}'; free some and run the same command again$"):
-        train_workers("toy", fill_the_disk, {"path": str(path)}, tmp_path, 1)
+        train_toy(fill_the_disk, {"path": str(path)}, tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_hangs_ends_with_its_stacks(cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match=r"^stalled: toy training made no step for 3 s; the stacks are in "):
+        train_toy(hang_here, {"out_dir": str(tmp_path)}, tmp_path, 1, stall_timeout_s=3)
+    assert "hang_here" in (tmp_path / "stacks.txt").read_text()
+
+
+def test_a_cluster_without_room_ends_the_training(cluster: None, tmp_path: Path) -> None:
+    hog = ray.remote(num_cpus=1)(Hog).remote()
+    ray.get(hog.hold.remote())
+    with pytest.raises(RunFailure, match=r"^stalled: the cluster had no room for 4 toy workers of 0.5 CPU for 3 s; free some"):
+        train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 4, stall_timeout_s=3)
+    ray.kill(hog)
+
+
+class Hog:
+    """Holds what it asked for."""
+
+    def hold(self) -> None:
+        pass
