@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from serving.http import errors, logs
+from serving.http import errors, logs, tracing
 from serving.http.access import AccessMiddleware
 from serving.http.backend import Backend, JobService
 from serving.http.database import Database
@@ -70,6 +70,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
         if jobs is not None:
             await jobs.close()
         database.close()
+        await asyncio.to_thread(tracing.flush)
 
     app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
@@ -90,6 +91,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     if serving.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))
     app.add_middleware(ObserveMiddleware, metrics=deps.metrics)
+    tracing.install(app)
     return app
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.http import logs
+from serving.http import logs, tracing
 from serving.http.errors import ApiError, unexpected
 from serving.http.metrics import Metrics
 from serving.http.streams import ClientGone
@@ -63,7 +63,13 @@ class ObserveMiddleware:
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
-        state = scope["state"] = {**scope.get("state", {}), "request_id": request_id, "headers": {}, "log": {}}
+        state = scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": request_id,
+            "headers": {},
+            "log": {},
+            "trace_id": tracing.trace_id(),
+        }
         status = 0
 
         async def send_observed(message: Message) -> None:
@@ -77,6 +83,9 @@ class ObserveMiddleware:
                     headers.setdefault(name, value)
                 state["refusal"] = headers.get("x-error-code", "")
                 del headers["x-error-code"]
+            if message["type"] == "http.response.body" and not message.get("more_body") and state["trace_id"]:
+                # The span ends with the last byte.
+                tracing.annotate(_said(scope, status, time.perf_counter() - started, state.get("refusal", "")))
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -99,7 +108,7 @@ class ObserveMiddleware:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         state: dict[str, Any] = scope["state"]
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = _route(scope)
         refusal = state.get("refusal", "")
         if isinstance(error := state.get("stream_error"), ApiError):
             refusal = error.code
@@ -109,18 +118,25 @@ class ObserveMiddleware:
             self._metrics.disconnects.inc()
         elif refusal:
             self._metrics.refusals.labels(refusal).inc()
-        tenant = state.get("tenant")
-        fields = {
-            "request_id": state["request_id"],
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            "tenant": tenant.tenant_id if tenant else None,
-            "error": refusal or None,
-            **state["log"],
-        }
-        logs.event("request", **{name: value for name, value in fields.items() if value is not None})
+        logs.event("request", **_said(scope, status, seconds, refusal))
+
+
+def _said(scope: Scope, status: int, seconds: float, refusal: str) -> dict[str, Any]:
+    """What the log line and the span say of a request."""
+    state: dict[str, Any] = scope["state"]
+    tenant = state.get("tenant")
+    fields = {
+        "request_id": state["request_id"],
+        "method": scope["method"],
+        "route": _route(scope),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "tenant": tenant.tenant_id if tenant else None,
+        "error": refusal or None,
+        "trace_id": state["trace_id"],
+        **state["log"],
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class BodyMiddleware:
@@ -175,6 +191,10 @@ def with_body(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def _method(method: str) -> str:
