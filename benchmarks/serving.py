@@ -83,6 +83,7 @@ def serve_synthseg(engine: str, port: int) -> None:
     from ray import serve
 
     from serving.build import application
+    from serving.ray_start import start_ray
     from serving.replicas import IMAGE_ENGINE, ImageReplica
 
     class BenchmarkReplica(ImageReplica.func_or_class):  # type: ignore[misc, name-defined]
@@ -100,7 +101,8 @@ def serve_synthseg(engine: str, port: int) -> None:
         "serving.requests_per_min=0",
         "serving.image_seconds_per_min=0",
     ]
-    _start_ray(port)
+    start_ray("", max(4, os.cpu_count() or 1), dashboard=False, verbose=False)
+    _start_serve(port)
     serve.run(application(load_config("embedded", settings), replica))
     sleep_forever()
 
@@ -153,7 +155,8 @@ def serve_serve_batch(engine: str, port: int) -> None:
         async def generate(self, body: Any = Body()) -> Any:  # noqa: B008 - FastAPI's way; Serve's copy of the class loses its annotations
             return reply_of(await self._make(request_of(body)))
 
-    _start_ray(port)
+    _start_ray()
+    _start_serve(port)
     serve.run(Batched.bind())
     sleep_forever()
 
@@ -170,17 +173,22 @@ def reply_of(result: Any) -> dict[str, Any]:
     return {"created": 0, "data": [{"b64_json": base64.b64encode(result.encoded).decode()}]}
 
 
-def _start_ray(port: int) -> None:
+def _start_ray() -> None:
+    """Ray as it comes."""
     import logging
 
     import ray
-    from ray import serve
-    from ray.serve.config import HTTPOptions, ProxyLocation
 
     os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     ray.init(
         address="local", num_cpus=max(4, os.cpu_count() or 1), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
     )
+
+
+def _start_serve(port: int) -> None:
+    from ray import serve
+    from ray.serve.config import HTTPOptions, ProxyLocation
+
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
         http_options=HTTPOptions(host="127.0.0.1", port=port),

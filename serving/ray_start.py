@@ -19,8 +19,12 @@ _ENVIRONMENT = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
 }
-"""One thread a process: two single-thread processes beat one with two by a factor on small CPUs."""
+"""One thread a process: two single-thread processes beat one with two by a factor on small CPUs. Requests go between Serve's processes
+by gRPC and stay on one event loop in each, which costs a fifth less CPU a request; nothing of ours blocks that loop."""
 
 
 def start_ray(
