@@ -41,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PresetArgument = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Preset (embedded, voc, coco) or a TOML file.")]
+PresetArgument = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Preset (embedded, laptop, voc, coco) or a TOML file.")]
 OutArgument = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI of a run.")]
 ClassesOption = Annotated[str, typer.Option("--classes", metavar="A,B", help="Only these classes, separated by commas.")]
 PerClassOption = Annotated[int | None, typer.Option("--per-class", metavar="N", help="Kept images to aim at for each class.")]
@@ -196,6 +196,43 @@ def config(
     from synthseg.config.loading import to_toml
 
     sys.stdout.write(to_toml(_load(preset, settings, classes, per_class, seed, workers)))
+
+
+@app.command()
+def fetch(
+    preset: PresetArgument,
+    settings: SetOption = None,
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER|URI", help="Also fill this mirror, for SYNTHSEG_WEIGHTS elsewhere.")] = "",
+    update: Annotated[bool, typer.Option("--update", help="Take what the revisions stand for now, not the commits fetched first.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only show what is needed, its licence and size, and what is here.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the weights a configuration needs to this machine, once; then everything works without a network."""
+    from synthseg.hub.catalogue import weights_of
+    from synthseg.hub.fetch import fetch_weights, fill, mirror_to_fill
+    from synthseg.hub.listing import listed, listed_after
+    from synthseg.hub.progress import fetch_progress_for
+
+    weights = weights_of(_load(preset, settings, "", None, None, None))
+    if only_list:
+        rows = [listed(weight) for weight in weights]
+    else:
+        mirror = mirror_to_fill(to) if to else None
+        with fetch_progress_for(_console(stderr=True)) as progress:
+            fetched = fetch_weights(weights, progress, update=update)
+            if mirror is not None:
+                fill(fetched, mirror, progress)
+        rows = [listed_after(one) for one in fetched]
+    if as_json:
+        _print_json({"weights": rows})
+        return
+    if not rows:
+        _print_line(f"{preset}: needs no weights from the hub")
+        return
+    table = _table("", "setting", "model", "commit", "licence", "MB", "state")
+    for row in rows:
+        table.add_row(row["field"], row["model"], row["commit"][:12], row["licence"], f"{row['bytes'] / 1e6:,.1f}", row["state"])
+    _console().print(table)
 
 
 @app.command()

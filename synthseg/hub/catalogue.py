@@ -41,7 +41,7 @@ class Weight:
     @property
     def num_bytes(self) -> int:
         """About what has to be downloaded; 0 when it is not known before the hub was asked."""
-        return round(_known().get(self.hub_id.repo, {}).get("gigabytes", 0.0) * _GIGABYTE)
+        return int(float(_known().get(self.hub_id.repo, {}).get("gigabytes", 0.0)) * _GIGABYTE)
 
 
 def weights_of(config: RunConfig, purpose: Purpose = "run") -> tuple[Weight, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,7 @@ from synthseg.errors import UsageProblem
 from synthseg.hub import remote
 from synthseg.hub.cache import RepoCache, cache_root
 from synthseg.hub.catalogue import Weight
-from synthseg.hub.ids import HubId
-from synthseg.hub.manifest import FileRecord, Manifest
+from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
 from synthseg.hub.mirror import VARIABLE, Mirror, mirror_from_environment
 from synthseg.hub.progress import FetchProgress, SilentFetch
 from synthseg.hub.selection import select
@@ -36,7 +35,7 @@ class Fetched:
     manifest: Manifest
 
 
-def fetch(weights: Sequence[Weight], progress: FetchProgress | None = None, *, update: bool = False) -> list[Fetched]:
+def fetch_weights(weights: Sequence[Weight], progress: FetchProgress | None = None, *, update: bool = False) -> list[Fetched]:
     """Bring all of `weights` into this machine's cache and return where each is.
 
     One fetch goes on at a time on a machine; another waits and then finds what the first one brought. A revision stays at the commit
@@ -65,9 +64,8 @@ def fill(fetched: Sequence[Fetched], mirror: Mirror, progress: FetchProgress | N
                 continue
             mirror.add_file(hub_id, name, one.folder / name, progress.advance)
             copied += 1
-        listed = {**(there.files if there is not None and same else {}), **manifest.files}
-        selections = manifest.selections | (there.selections if there is not None and same else frozenset())
-        mirror.publish(hub_id, Manifest(manifest.repo, manifest.commit, listed, selections, manifest.licence))
+        before = there if there is not None and same else Manifest(manifest.repo, manifest.commit, {})
+        mirror.publish(hub_id, before.with_files(manifest.files, manifest.selections, manifest.licence))
         progress.finish()
     return copied
 
@@ -101,13 +99,13 @@ def _from_mirror(weight: Weight, mirror: Mirror, offered: Manifest, cache: RepoC
     progress.start(f"{weight.hub_id} from {mirror.root}", offered.num_bytes)
     for name, record in offered.files.items():
         target = folder / name
-        if target.is_file() and target.stat().st_size == record.num_bytes and _checked(cache, offered.commit, name) == record.sha256:
+        if target.is_file() and target.stat().st_size == record.num_bytes and sha256_of(target) == record.sha256:
             progress.advance(record.num_bytes)
             continue
         with full_disk_named(str(target)):
             mirror.copy_file(weight.hub_id, name, target, offered, progress.advance)
     progress.finish()
-    return _added(cache, offered, offered.files, weight.selection.key)
+    return _added(cache, offered, offered.files, offered.selections)
 
 
 def _from_hub(weight: Weight, revision: str, cache: RepoCache, progress: FetchProgress) -> Manifest:
@@ -124,18 +122,12 @@ def _from_hub(weight: Weight, revision: str, cache: RepoCache, progress: FetchPr
                 progress.advance(records[name].num_bytes)
     progress.finish()
     empty = Manifest(weight.hub_id.repo, repo.commit, {}, licence=repo.licence or weight.licence)
-    return _added(cache, empty, records, weight.selection.key)
+    return _added(cache, empty, records, frozenset({weight.selection.key}))
 
 
-def _added(cache: RepoCache, empty: Manifest, files: dict[str, FileRecord] | object, selection: str) -> Manifest:
-    before = cache.manifest(empty.commit) or empty
-    return before.with_files(dict(files), selection, empty.licence)  # type: ignore[call-overload]
-
-
-def _checked(cache: RepoCache, commit: str, name: str) -> str:
-    """Hash under which `name` was checked when it came here; empty where it never was."""
-    manifest = cache.manifest(commit)
-    return manifest.files[name].sha256 if manifest and name in manifest.files else ""
+def _added(cache: RepoCache, empty: Manifest, files: Mapping[str, FileRecord], selections: frozenset[str]) -> Manifest:
+    """What this machine has of the commit of `empty`, now that `files` are here."""
+    return (cache.manifest(empty.commit) or empty).with_files(files, selections, empty.licence)
 
 
 @contextmanager
@@ -180,8 +172,3 @@ def mirror_to_fill(target: str) -> Mirror:
     if reading is not None and reading.files.path("") == mirror.files.path(""):
         raise UsageProblem(f"--to: '{target}' is what {VARIABLE} names, and would be filled from itself; unset {VARIABLE}")
     return mirror
-
-
-def pinned_commit(hub_id: HubId) -> str:
-    """The commit that this machine holds `hub_id` to; empty before the first fetch."""
-    return hub_id.commit or RepoCache(hub_id.repo).pin(hub_id.revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,9 +37,9 @@ class Manifest:
         """Of all files."""
         return sum(record.num_bytes for record in self.files.values())
 
-    def with_files(self, files: Mapping[str, FileRecord], selection: str, licence: str) -> Manifest:
-        """This manifest after another selection of the same commit."""
-        return Manifest(self.repo, self.commit, {**self.files, **files}, self.selections | {selection}, licence or self.licence)
+    def with_files(self, files: Mapping[str, FileRecord], selections: frozenset[str], licence: str) -> Manifest:
+        """This manifest after other selections of the same commit."""
+        return Manifest(self.repo, self.commit, {**self.files, **files}, self.selections | selections, licence or self.licence)
 
     def missing_in(self, folder: Path) -> list[str]:
         """Listed files that are not in `folder` or have another size there; their content is not read."""
@@ -65,6 +66,15 @@ class Manifest:
             return cls(value["repo"], value["commit"], files, frozenset(value["selections"]), value.get("licence", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptData(f"{path}: is no manifest of weights; delete it and fetch again") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file of any size."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            hasher.update(block)
+    return hasher.hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from synthseg.errors import CorruptData
+from synthseg.errors import CorruptData, RunFailure
 from synthseg.hub.ids import HubId
 from synthseg.hub.manifest import Manifest
 from synthseg.store.files import Files, OnBytes
@@ -31,11 +31,13 @@ class Mirror:
         return self.files.root
 
     def manifest(self, hub_id: HubId) -> Manifest | None:
-        """What the mirror has of `hub_id`; None when it has nothing whole."""
+        """What the mirror has of `hub_id`; None when it has nothing whole. RunFailure when it cannot be read."""
         name = f"{_folder(hub_id)}/{MANIFEST}"
-        if not self.files.exists(name):
-            return None
-        return Manifest.from_json(self.files.read(name), self.files.path(name))
+        try:
+            content = self.files.read(name) if self.files.exists(name) else None
+        except OSError as error:
+            raise RunFailure(f"{self.files.field}: '{self.root}' cannot be read ({error}); mend that, or unset {VARIABLE}") from error
+        return None if content is None else Manifest.from_json(content, self.files.path(name))
 
     def find(self, hub_id: HubId, selection: str = "") -> Path | None:
         """The folder of `hub_id` itself, where the mirror is a local one and holds it whole (with `selection`, if one is asked for)."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from synthseg.errors import CorruptData, RunFailure, SynthSegError, UsageProblem
 from synthseg.hub.ids import HubId
@@ -131,11 +128,12 @@ def hub_errors_named(hub_id: HubId, field: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled as error:
         raise UsageProblem(f"{field}: {hub_id} is not on this machine and HF_HUB_OFFLINE is set; unset it, {_MIRROR_HINT}") from error
     except errors.HfHubHTTPError as error:
-        raise _http_problem(hub_id, field, error.response.status_code if error.response is not None else 0) from error
+        raise _http_problem(hub_id, field, error.response.status_code) from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError, errors.FileMetadataError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RunFailure(
-            f"{field}: {hub_id} cannot be had from {constants.ENDPOINT} ({reason}); check the network and run the same command again, {_MIRROR_HINT}"
+            f"{field}: {hub_id} cannot be had from {constants.ENDPOINT} ({reason}); "
+            f"check the network and run the same command again, {_MIRROR_HINT}"
         ) from error
     except OSError as error:
         # A download that went wrong between the bytes; what it left behind does not count.
@@ -165,7 +163,7 @@ def _counter(on_bytes: OnBytes | None) -> Any:
             if on_bytes and self.n:
                 on_bytes(self.n)
 
-        def __enter__(self) -> Counter:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:

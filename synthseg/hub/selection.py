@@ -83,6 +83,6 @@ def _pipeline(selection: Selection, names: Collection[str], read: Callable[[str]
 
 
 def _variant(name: str) -> str:
-    """diffusers' variant in a file name: model.fp16.safetensors and model.fp16-00001-of-00002.safetensors are fp16."""
+    """The variant in a file name: model.fp16.safetensors and model.fp16-00001-of-00002.safetensors are fp16."""
     stem = name.rpartition("/")[2].removesuffix(_WEIGHTS)
     return stem.partition(".")[2].partition("-")[0]
