@@ -199,6 +199,36 @@ def config(
 
 
 @app.command()
+def plan(
+    preset: PresetArgument,
+    gpu: Annotated[str, typer.Option("--gpu", metavar="KIND", help="h100, a100, l4 or 4090.")] = "h100",
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="How many of them.")] = 1,
+    price: Annotated[float | None, typer.Option("--price", min=0, metavar="USD", help="Price of a GPU hour.")] = None,
+    image_seconds: Annotated[
+        float | None, typer.Option("--image-seconds", min=1e-6, metavar="S", help="Seconds an image, measured by you.")
+    ] = None,
+    tokens_per_s: Annotated[
+        float | None, typer.Option("--tokens-per-s", min=1e-6, metavar="T", help="Output tokens a second of a GPU, measured by you.")
+    ] = None,
+    classes: ClassesOption = "",
+    per_class: PerClassOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reckon what a run takes: prompts, images, GPU hours, memory, storage, cost; the source of every number under it."""
+    from synthseg.sizing import rates
+    from synthseg.sizing.estimate import Measured, plan_run
+    from synthseg.sizing.render import render
+
+    configuration = _load(preset, settings, classes, per_class, None, None)
+    found = plan_run(configuration, rates.gpu(gpu), gpus, price, Measured(image_seconds, tokens_per_s))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _print_line(render(found))
+
+
+@app.command()
 def fetch(
     preset: PresetArgument,
     settings: SetOption = None,
