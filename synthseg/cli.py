@@ -77,6 +77,11 @@ def run(
     config = _load(preset, settings, classes, per_class, seed, workers)
     out = out or f"runs/{Path(preset).stem}"
 
+    from synthseg.engines.availability import check_requirements
+
+    # Before the imports below, which load torch and Ray: what is missing is said at once.
+    check_requirements(config, "run")
+
     from pipelines.run import run_pipeline
     from synthseg.progress import progress_for
     from synthseg.store.run_folder import METRICS, RunFolder
@@ -105,6 +110,10 @@ def serve(
     if port is not None:
         overrides.append(f"serving.port={port}")
     config = _load(preset, overrides, "", None, None, None)
+
+    from synthseg.engines.availability import check_requirements
+
+    check_requirements(config, "serve")
 
     from serving.server import serve_until_signal
 
@@ -266,13 +275,33 @@ def fetch(
 
 
 @app.command()
-def doctor(preset: PresetArgument = "embedded", out: Annotated[str, typer.Option("--out", metavar="OUT")] = "runs") -> None:
-    """Check that this machine has what a preset needs, with a fix for each thing it lacks. Exit 1 when something must be fixed."""
-    from cluster.doctor import checks
+def doctor(
+    argument: Annotated[str, typer.Argument(metavar="[PRESET|FILE]", help="Preset or TOML file; embedded when not given.")] = "",
+    preset: Annotated[str, typer.Option("--preset", metavar="PRESET|FILE", help="The same, as an option.")] = "",
+    out: Annotated[str, typer.Option("--out", metavar="OUT", help="Where runs will be written.")] = "runs",
+    in_cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of a Ray cluster.")] = False,
+    address: Annotated[str, typer.Option("--address", metavar="ADDRESS", help="The cluster; the one on this machine when not given.")] = "",
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that this machine, or every node of a cluster, has what a preset needs, with a fix for what it lacks. Exit 1 if it lacks any."""
+    config = _load(preset or argument or "embedded", settings, "", None, None, None)
+    if in_cluster or address:
+        from cluster.nodes import cluster_checks
 
-    found = checks(_load(preset, None, "", None, None, None), out)
-    _console().print(_doctor_table(found))
-    if any(check.status == "fail" for check in found):
+        reports = {report.node: list(report.checks) for report in cluster_checks(config, out, address)}
+    else:
+        from cluster.doctor import checks
+
+        reports = {"": checks(config, out)}
+    failed = any(check.status == "fail" for found in reports.values() for check in found)
+    if as_json:
+        rows = [({"node": node} if node else {}) | check.to_json() for node, found in reports.items() for check in found]
+        _print_json({"ok": not failed, "checks": rows})
+    else:
+        for node, found in reports.items():
+            _console().print(_doctor_table(node, found))
+    if failed:
         raise typer.Exit(1)
 
 
@@ -421,11 +450,11 @@ def _verify_table(report: VerifyReport) -> Table:
     return table
 
 
-def _doctor_table(found: list[Check]) -> Table:
+def _doctor_table(title: str, found: list[Check]) -> Table:
     from rich.markup import escape
 
     colors = {"ok": "green", "warn": "yellow", "fail": "red"}
-    table = _table("", "check", "", "found", "fix")
+    table = _table(title, "check", "", "found", "fix")
     for check in found:
         table.add_row(check.name, f"[{colors[check.status]}]{check.status}[/]", escape(check.detail), escape(check.fix))
     return table

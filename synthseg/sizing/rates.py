@@ -125,4 +125,4 @@ def gmacs_per_s(kind: Gpu) -> Rate:
 
 
 def _by_throughput(kind: Gpu) -> str:
-    return f"estimate for {kind.name}: carried over by dense bf16 throughput of the data sheets"
+    return f"estimate for {kind.name}: carried over by dense bf16 throughput of the data sheets (small batches gain less from a large GPU)"

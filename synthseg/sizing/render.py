@@ -9,8 +9,9 @@ def render(plan: Plan) -> str:
     """A table, and under it the source of every number, each once."""
     sources = _Sources()
     cost = plan.usd_per_gpu_hour
+    counts = f"{plan.num_classes} classes, {plan.num_prompts:,} prompts, {plan.num_images:,} images, at most {plan.max_kept:,} kept"
     lines = [
-        f"{plan.preset}: {plan.num_classes} classes, {plan.num_prompts:,} prompts, {plan.num_images:,} images, at most {plan.max_kept:,} kept",
+        f"{plan.preset}: {counts}",
         f"on {plan.num_gpus} x {plan.gpu.name} at {cost:.2f} USD per GPU hour {sources.cite(plan.price_sources)}",
         "",
         f"{'stage':<12}{'GPU hours':>10}{'cost, USD':>11}{'memory, GB':>12}  work",
