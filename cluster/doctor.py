@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
 from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights
+from synthseg.engines.registry import build_image_engine
 from synthseg.errors import SynthSegError
 from synthseg.gpus import gpus
 from synthseg.hub.cache import cache_root
@@ -32,6 +33,7 @@ MIN_MEMORY_BYTES: Final = 6 * 10**9
 MIN_CORES: Final = 2
 RAY_PORTS: Final = {"6379": "Ray's head", "8265": "Ray's dashboard", "10001": "Ray's client server"}
 RAY_PROGRAMS: Final = ("gcs_server", "raylet", "ray", "dashboard")
+_INVARIANCE: Final = "synthseg.engines.invariance"
 _STORE_SHARE: Final = 0.3
 """Of the memory, which Ray gives its object store unless told otherwise."""
 _GB: Final = 1e9
@@ -56,7 +58,9 @@ class Check:
 
 
 def checks(config: RunConfig, out: str = "runs") -> list[Check]:
-    """Every check that matters for `config`, with runs written below `out`. Loads no model and starts no Ray."""
+    """Every check that matters for `config`, with runs written below `out`. Starts no Ray, and loads no
+    model but a diffusion model whose batch invariance can be measured.
+    """
     found = [_python()]
     found += [_package(name, INSTALL_EMBEDDED) for name in ("torch", "torchvision", "ray", "open_clip_torch", "timm", "pyarrow")]
     found += [_package("huggingface_hub", INSTALL_EMBEDDED)]
@@ -67,7 +71,7 @@ def checks(config: RunConfig, out: str = "runs") -> list[Check]:
         found.append(_embedded_clip())
     found += _weights(config)
     found.append(_remote(out) if "://" in out else _folder(Path(out)))
-    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config)]
+    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config), *_invariance(config)]
     found += _ports(config)
     if config.evaluation.dataset != "field":
         found.append(_dataset(config))
@@ -297,6 +301,20 @@ def _gpu_memory(config: RunConfig, largest_gb: float) -> Iterator[Check]:
         yield Check("GPU memory", "fail", f"{largest_gb:.0f} GB, {needed:.1f} GB wanted", fix)
     else:
         yield Check("GPU memory", "ok", f"{largest_gb:.0f} GB, {needed:.1f} GB wanted at the peak")
+
+
+def _invariance(config: RunConfig) -> Iterator[Check]:
+    """How far an image depends on its batch, measured, where the engine is diffusers and what it needs is here."""
+    if config.images.engine != "diffusers" or (gpu_reason(config) and not gpus()) or util.find_spec(_INVARIANCE) is None:
+        return
+    if any(weight.field.startswith("images.") for weight in missing_weights(config)):
+        return
+    try:
+        measured = import_module(_INVARIANCE).measure_invariance(build_image_engine(config), config)
+    except SynthSegError as error:
+        yield Check("batch invariance", "fail", str(error), "mend what it says; nothing can be painted before")
+    else:
+        yield Check("batch invariance", "ok", str(measured))
 
 
 def _dataset(config: RunConfig) -> Check:

@@ -284,7 +284,7 @@ def doctor(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that this machine, or every node of a cluster, has what a preset needs, with a fix for what it lacks. Exit 1 if it lacks any."""
+    """Check that this machine, or each node of a cluster, has what a preset needs, with a fix for what it lacks; exit 1 for any."""
     config = _load(preset or argument or "embedded", settings, "", None, None, None)
     if in_cluster or address:
         from cluster.nodes import cluster_checks

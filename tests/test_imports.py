@@ -18,10 +18,12 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "serving": ("synthseg",),
     "training": ("synthseg",),
     "pipelines": ("serving", "training", "synthseg"),
-    # The doctor asks what a configuration needs of the modules that know it: the light ones, never an engine.
+    # The doctor asks what a configuration needs of the modules that know it: the light ones, and the image engine to measure it.
     "cluster": (
         "synthseg.config",
         "synthseg.engines.availability",
+        "synthseg.engines.invariance",
+        "synthseg.engines.registry",
         "synthseg.errors",
         "synthseg.gpus",
         "synthseg.hub",

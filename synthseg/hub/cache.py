@@ -1,7 +1,7 @@
 """This machine's weights, in the hub's own cache layout, where diffusers, transformers, vLLM, open_clip and timm look by themselves.
 
-Beside `blobs`, `refs` and `snapshots` of a repository a folder `synthseg` keeps two kinds of files of ours: COMMIT.json, the manifest
-of what is here and was checked, and pins.json, the commit that each revision stood for when it was fetched first.
+Beside `blobs`, `refs` and `snapshots` of a repository a folder `synthseg` keeps files of ours: COMMIT.json, the manifest of what
+is here and was checked; COMMIT.begun while that is being fetched; pins.json, the commit that each revision stood for at its first fetch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from synthseg.hub.manifest import Manifest
 
 _OURS: Final = "synthseg"
 _PINS: Final = "pins.json"
+_BEGUN: Final = ".begun"
 
 
 def cache_root() -> Path:
@@ -55,9 +56,18 @@ class RepoCache:
         folder = self.snapshot(commit)
         return None if manifest.missing_in(folder) else folder
 
+    def begin(self, commit: str) -> None:
+        """Note that files of `commit` are about to come, so that what a killed fetch leaves is never taken for all of it."""
+        self._write(f"{_OURS}/{commit}{_BEGUN}", b"")
+
+    def is_ours(self, commit: str) -> bool:
+        """Whether a fetch of `commit` was begun here; only its manifest then says what is whole."""
+        return any((self.folder / _OURS / f"{commit}{suffix}").exists() for suffix in (_BEGUN, ".json"))
+
     def publish(self, manifest: Manifest, revision: str) -> None:
         """Note that everything in `manifest` is here, and hold `revision` to its commit."""
         self._write(f"{_OURS}/{manifest.commit}.json", manifest.to_json())
+        (self.folder / _OURS / f"{manifest.commit}{_BEGUN}").unlink(missing_ok=True)
         if revision == manifest.commit:
             return
         pins = {**self._pins(), revision: manifest.commit}

@@ -9,7 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from synthseg.config.schema import RunConfig
+from synthseg.config.schema import ImagesConfig, PromptsConfig, RunConfig
+from synthseg.config.section import Section
 from synthseg.errors import UsageProblem
 from synthseg.hub.ids import HubId, is_local, parse_hub_id
 from synthseg.hub.names import HF_HUB_PREFIX, hub_id_of_clip, hub_id_of_timm
@@ -56,15 +57,9 @@ def weights_of(config: RunConfig, purpose: Purpose = "run") -> tuple[Weight, ...
 
 
 def _all(config: RunConfig, purpose: Purpose) -> Iterator[Weight]:
-    prompts, images, scoring, segmenter = config.prompts, config.images, config.scoring, config.segmenter
-    if prompts.engine == "vllm":
-        yield from _plain("prompts.model", prompts.model or VLLM_DEFAULT, "text")
-    elif prompts.engine == "llama" and prompts.model:
-        yield from _plain("prompts.model", prompts.model, "gguf")
-    if images.engine == "diffusers":
-        yield from _plain("images.model", images.model, "diffusers", str(images.parameters.get("variant", "")))
-        for lora in _loras(images):
-            yield from _plain("images.lora", lora, "lora")
+    scoring, segmenter = config.scoring, config.segmenter
+    yield from _prompts(config.prompts)
+    yield from _images(config.images)
     yield from _clip("scoring.model", scoring.model, "scoring.weights", scoring.weights)
     if purpose == "serve":
         return
@@ -74,20 +69,39 @@ def _all(config: RunConfig, purpose: Purpose) -> Iterator[Weight]:
         yield from _timm("segmenter.dino_model", segmenter.dino_model, segmenter.dino_weights)
 
 
-def _loras(images: Any) -> tuple[str, ...]:
-    named = getattr(images, "lora", "")
-    return (named,) if isinstance(named, str) and named else tuple(named or ())
+def _prompts(section: PromptsConfig) -> Iterator[Weight]:
+    if section.engine == "vllm":
+        yield from _plain("prompts.model", section.model or VLLM_DEFAULT, "transformers", _setting(section, "revision"))
+        if lora := _setting(section, "lora"):
+            yield from _plain("prompts.lora", lora, "lora")
+    elif section.engine == "llama" and section.model:
+        yield from _plain("prompts.model", section.model, "gguf", _setting(section, "revision"))
 
 
-def _plain(field: str, model: str, kind: Kind, variant: str = "") -> Iterator[Weight]:
+def _images(section: ImagesConfig) -> Iterator[Weight]:
+    if section.engine != "diffusers":
+        return
+    yield from _plain("images.model", section.model, "diffusers", _setting(section, "revision"), variant=_setting(section, "variant"))
+    if lora := _setting(section, "lora"):
+        yield from _plain("images.lora", lora, "lora", file=_setting(section, "lora_file"))
+    if (checker := _setting(section, "safety_checker")) not in ("", "auto", "off"):
+        yield from _plain("images.safety_checker", checker, "transformers")
+
+
+def _setting(section: Section, name: str) -> str:
+    """A setting that not every version of an engine has; empty where this one has none."""
+    return str(getattr(section, name, "") or "")
+
+
+def _plain(field: str, model: str, kind: Kind, revision: str = "", *, variant: str = "", file: str = "") -> Iterator[Weight]:
     if not model:
         raise UsageProblem(f"{field}: is empty; name a model of the hub or a path")
     if is_local(model):
         return
-    hub_id = parse_hub_id(model, field)
+    hub_id = parse_hub_id(model, field, revision)
     if kind == "gguf" and not hub_id.file.endswith(".gguf"):
         raise UsageProblem(f"{field}: '{model}' names no GGUF file; write ORG/REPO/FILE.gguf, a path, or nothing for the embedded model")
-    yield Weight(field, hub_id, Selection(kind, hub_id.file, variant))
+    yield Weight(field, hub_id, Selection(kind, hub_id.file or file, variant))
 
 
 def _clip(field: str, model: str, weights_field: str, weights: str) -> Iterator[Weight]:

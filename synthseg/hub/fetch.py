@@ -95,6 +95,7 @@ def _fetch_one(weight: Weight, mirror: Mirror | None, progress: FetchProgress, u
 
 
 def _from_mirror(weight: Weight, mirror: Mirror, offered: Manifest, cache: RepoCache, progress: FetchProgress) -> Manifest:
+    cache.begin(offered.commit)
     folder = cache.snapshot(offered.commit)
     progress.start(f"{weight.hub_id} from {mirror.root}", offered.num_bytes)
     for name, record in offered.files.items():
@@ -111,6 +112,7 @@ def _from_mirror(weight: Weight, mirror: Mirror, offered: Manifest, cache: RepoC
 def _from_hub(weight: Weight, revision: str, cache: RepoCache, progress: FetchProgress) -> Manifest:
     field = weight.field
     repo = remote.list_repo(weight.hub_id, revision, field)
+    cache.begin(repo.commit)
     names = select(weight.selection, list(repo.files), lambda name: remote.read_json(repo, name, field), field)
     progress.start(f"{weight.hub_id} from the hub", sum(repo.files[name].num_bytes for name in names))
     records: dict[str, FileRecord] = {}

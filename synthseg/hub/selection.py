@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from synthseg.errors import UsageProblem
 
-Kind = Literal["text", "gguf", "diffusers", "clip", "timm", "lora"]
-"""What reads the files: vLLM or transformers, llama.cpp, diffusers, open_clip, timm, diffusers again."""
+Kind = Literal["transformers", "gguf", "diffusers", "clip", "timm", "lora"]
+"""What reads the files: transformers and vLLM, llama.cpp, diffusers, open_clip, timm; a LoRA is read by vLLM or diffusers."""
 
 MODEL_INDEX: Final = "model_index.json"
 _SETTINGS: Final = (".json", ".txt", ".jinja", ".model")

@@ -44,8 +44,9 @@ def find_snapshot(hub_id: HubId, selection: str = "") -> Path | None:
 
 
 def _downloaded_otherwise(hub_id: HubId) -> Path | None:
-    """What `hf download` brought, where the hub's own client holds it complete."""
-    if not (RepoCache(hub_id.repo).folder / "snapshots").is_dir():
+    """What `hf download` brought, where the hub's own client holds it complete and no fetch of ours had a part in it."""
+    cache = RepoCache(hub_id.repo)
+    if not (cache.folder / "snapshots").is_dir():
         return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -53,6 +54,7 @@ def _downloaded_otherwise(hub_id: HubId) -> Path | None:
     revision = None if hub_id.revision == DEFAULT_REVISION else hub_id.revision
     try:
         wanted = [hub_id.file] if hub_id.file else None
-        return Path(snapshot_download(hub_id.repo, revision=revision, local_files_only=True, allow_patterns=wanted))
+        folder = Path(snapshot_download(hub_id.repo, revision=revision, local_files_only=True, allow_patterns=wanted))
     except LocalEntryNotFoundError:
         return None
+    return None if cache.is_ours(folder.name) else folder
