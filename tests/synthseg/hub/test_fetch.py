@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from synthseg.hub.cache import RepoCache
 from synthseg.hub.ids import HubId
+from synthseg.hub.snapshot import find_snapshot
 from tests.hub_server import Hub, Repo, running_hub
 
 REPO = "acme/tiny-lm"
@@ -168,15 +170,21 @@ def test_a_download_that_is_cut_off_does_not_count_and_goes_on(fetch: Run, hub: 
     assert (cache(tmp_path).snapshot(hub.repos[REPO].commit) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
-def test_a_killed_fetch_does_not_count(environment: dict[str, str], fetch: Run, hub: Hub, tmp_path: Path) -> None:
-    hub.slow_s = 3.0
+def test_a_killed_fetch_does_not_count(
+    environment: dict[str, str], fetch: Run, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.slow_s = 1.0
     process = subprocess.Popen(arguments(REPO), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not any("/resolve/" in line for line in hub.requests) and time.monotonic() < deadline:
+    while len(hub.downloads()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert cache(tmp_path).find(HubId(REPO)) is None
+    commit = hub.repos[REPO].commit
+    assert list(cache(tmp_path).snapshot(commit).iterdir())
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    for revision in ("main", commit):
+        assert find_snapshot(HubId(REPO, revision)) is None
     hub.slow_s = 0.0
     assert fetch().returncode == 0
 
@@ -198,7 +206,7 @@ def test_a_mirror_is_filled_and_used_without_the_hub(fetch: Run, hub: Hub, tmp_p
     mirror = tmp_path / "mirror"
     done = fetch(REPO, "--to", str(mirror))
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (mirror / REPO / "main").iterdir()) == [*NEEDED, "synthseg-manifest.json"]
+    assert sorted(path.name for path in (mirror / REPO / "main").iterdir()) == sorted([*NEEDED, "synthseg-manifest.json"])
     before = len(hub.requests)
     other = {"HF_HOME": str(tmp_path / "other"), "SYNTHSEG_WEIGHTS": str(mirror)}
     done = fetch(REPO, "--json", **other)
