@@ -88,5 +88,5 @@ def test_hub_ids() -> None:
     assert str(parse_hub_id("a/b/d.gguf@v1", "f")) == "a/b/d.gguf@v1"
     assert parse_hub_id("a/b", "f", "0" * 40).commit == "0" * 40
     for wrong in ("a", "a/../b", "a/b@", "a b/c", "https://x/y"):
-        with pytest.raises(UsageProblem, match="^f: "):
+        with pytest.raises(UsageProblem, match=r"^f: "):
             parse_hub_id(wrong, "f")

@@ -104,7 +104,7 @@ def test_a_mirror_behind_a_uri_is_fetched_from_and_filled(monkeypatch: pytest.Mo
     assert fill([one], target) == len(CONTENT)
     assert fill([one], target) == 0
     assert target.manifest(ID) == manifest()
-    with pytest.raises(UsageProblem, match="^--to: .*filled from itself"):
+    with pytest.raises(UsageProblem, match=r"^--to: .*filled from itself"):
         mirror_to_fill("memory://weights-source")
 
 
