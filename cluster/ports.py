@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +29,17 @@ def owner_of(port: int) -> str:
     """Program and process id that listen on `port`, as far as this user may see them."""
     inodes = set(_inodes(port))
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
-        except OSError:
-            continue
-        if links & inodes:
+        if inodes.intersection(_links(process)):
             return f"{_program(process)} (process {process.name})"
     return "another program"
+
+
+def _links(process: Path) -> Iterator[str]:
+    """What the process has open; nothing where this user may not look, and without what is closed meanwhile."""
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield str(link.readlink())
 
 
 def _inodes(port: int) -> Iterator[str]:

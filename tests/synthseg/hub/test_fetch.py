@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from synthseg.config import load_config
+from synthseg.engines.availability import missing_weights
 from synthseg.hub.cache import RepoCache
 from synthseg.hub.ids import HubId
 from synthseg.hub.snapshot import find_snapshot
@@ -232,3 +234,35 @@ def test_a_file_the_repository_does_not_have_is_named_with_those_it_has(fetch: R
     done = fetch("acme/tiny-gguf/tiny-q4_k_m.gguf", *llama)
     assert done.returncode == 0
     assert hub.downloads() == ["tiny-q4_k_m.gguf"]
+
+
+def test_everything_laptop_needs_comes_by_one_command(
+    environment: dict[str, str], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gguf, clip = b"GGUF" * 50, {"open_clip_config.json": b"{}", "open_clip_model.safetensors": b"w" * 99, "model.safetensors": b"w"}
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "safety_checker": [None, None]}
+    unet = {f"unet/diffusion_pytorch_model{part}.safetensors": b"w" * 80 for part in ("", ".fp16")}
+    hub.repos |= {
+        "Qwen/Qwen2.5-0.5B-Instruct-GGUF": Repo({f"qwen2.5-0.5b-instruct-{kind}.gguf": gguf for kind in ("q4_k_m", "q8_0")}),
+        "stabilityai/sd-turbo": Repo({"model_index.json": json.dumps(index).encode(), "unet/config.json": b"{}", **unet}, licence="other"),
+        "timm/vit_base_patch32_clip_224.openai": Repo(clip),
+        "timm/vit_base_patch16_clip_224.openai": Repo(clip),
+        "timm/vit_small_patch16_224.augreg_in21k": Repo({"config.json": b"{}", "model.safetensors": b"w" * 70}),
+    }
+    command = [sys.executable, "-m", "synthseg"]
+    run = subprocess.run([*command, "fetch", "laptop"], capture_output=True, text=True, check=False, timeout=100, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert hub.downloads().count("model.safetensors") == 1
+    assert "qwen2.5-0.5b-instruct-q8_0.gguf" not in hub.downloads()
+    assert not any("fp16" in name for name in hub.downloads())
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    assert missing_weights(load_config("laptop")) == []
+    listed = subprocess.run(
+        [*command, "fetch", "laptop", "--list", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+    )
+    assert {row["state"] for row in json.loads(listed.stdout)["weights"]} == {"here"}
