@@ -1,6 +1,6 @@
 """A hub on this machine: as much of its HTTP API as huggingface_hub's own client uses to list and download a model.
 
-Repositories are dicts of file contents. Faults are asked for by repository: gated, hidden (404), busy (429), `corrupt` (other bytes than
+Repositories are dicts of file contents. Faults are asked for by repository: gated, forbidden, hidden (404), token (401), busy (429), `corrupt` (other bytes than
 announced) and `cut` (the connection ends in the middle of a file, so many times).
 """
 
@@ -39,6 +39,8 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     url: str = ""
     slow_s: float = 0.0
+    closed: str = ""
+    """Paths with this in them get no answer: the connection is closed."""
 
     def downloads(self) -> list[str]:
         return [line.rpartition("/")[2] for line in self.requests if line.startswith("GET") and "/resolve/" in line]
@@ -76,14 +78,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
+        if self.hub.closed and self.hub.closed in path:
+            self.close_connection = True
+            return self.connection.close()
         parts = path.strip("/").split("/")
         listing = parts[:2] == ["api", "models"]
         name = "/".join(parts[2:4] if listing else parts[:2])
         repo = self.hub.repos.get(name)
         if repo is None or repo.fault == "hidden":
             return self._error(404, "RepoNotFound")
-        if repo.fault == "gated":
-            return self._error(403, "GatedRepo")
+        if repo.fault == "gated" and not listing:
+            # What a gated repository holds may be seen by everybody; its files may not be had.
+            return self._error(401, "GatedRepo")
+        if repo.fault == "forbidden" and not listing:
+            return self._error(403, "")
         if repo.fault == "busy":
             return self._error(429, "")
         if repo.fault == "token":

@@ -115,6 +115,9 @@ def _local_files(config: RunConfig, purpose: Purpose) -> Iterator[str]:
 
 def _weights(config: RunConfig, purpose: Purpose) -> Iterator[str]:
     missing = missing_weights(config, purpose)
+    if config.execution.address:
+        # The replicas run on nodes of that cluster, which have weights of their own: synthseg doctor --cluster asks them.
+        missing = [weight for weight in missing if not weight.field.startswith(("prompts.", "images."))]
     if missing:
         names = ", ".join(f"{weight.hub_id} ({weight.field})" for weight in missing)
         yield f"weights: {names} not on this machine (synthseg fetch {config.preset})"

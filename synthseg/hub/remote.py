@@ -123,6 +123,12 @@ def hub_errors_named(hub_id: HubId, field: str) -> Iterator[None]:
         raise UsageProblem(
             f"{field}: the hub has no model {hub_id}, or it is private; correct the name, or set HF_TOKEN if it is yours"
         ) from error
+    except errors.LocalEntryNotFoundError as error:
+        # The client asked for a file in vain and looked for an older one here: what it met is the cause.
+        cause = error.__cause__
+        if isinstance(cause, errors.HfHubHTTPError):
+            raise _http_problem(hub_id, field, cause.response.status_code) from error
+        raise _unreachable(hub_id, field, cause or error) from error
     except errors.EntryNotFoundError as error:
         raise RunFailure(f"{field}: a file of {hub_id} is not on the hub any more; run the same command again") from error
     except errors.OfflineModeIsEnabled as error:
@@ -130,16 +136,22 @@ def hub_errors_named(hub_id: HubId, field: str) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise _http_problem(hub_id, field, error.response.status_code) from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError, errors.FileMetadataError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunFailure(
-            f"{field}: {hub_id} cannot be had from {constants.ENDPOINT} ({reason}); "
-            f"check the network and run the same command again, {_MIRROR_HINT}"
-        ) from error
+        raise _unreachable(hub_id, field, error) from error
     except OSError as error:
         # A download that went wrong between the bytes; what it left behind does not count.
         if "Consistency check failed" not in str(error):
             raise
         raise RunFailure(f"{field}: a download of {hub_id} ended early; run the same command again, {_MIRROR_HINT}") from error
+
+
+def _unreachable(hub_id: HubId, field: str, error: BaseException) -> SynthSegError:
+    from huggingface_hub import constants
+
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return RunFailure(
+        f"{field}: {hub_id} cannot be had from {constants.ENDPOINT} ({reason}); "
+        f"check the network and run the same command again, {_MIRROR_HINT}"
+    )
 
 
 def _http_problem(hub_id: HubId, field: str, status: int) -> SynthSegError:

@@ -52,9 +52,13 @@ def test_serving_asks_for_no_dataset_and_no_trainer(monkeypatch: pytest.MonkeyPa
     assert "classifier.model" not in missing
 
 
-def test_a_cluster_has_its_gpus_elsewhere() -> None:
+def test_a_cluster_has_its_gpus_and_their_weights_elsewhere() -> None:
     config = load_config("voc", ["execution.address=ray://head:10001"])
-    assert not any(clause.startswith("GPU") for clause in missing_requirements(config))
+    missing = missing_requirements(config)
+    assert not any(clause.startswith("GPU") for clause in missing)
+    (weights,) = (clause for clause in missing if clause.startswith("weights"))
+    assert "(scoring.model)" in weights
+    assert "(prompts.model)" not in weights
 
 
 def test_laptop_needs_its_weights_and_no_gpu() -> None:

@@ -90,3 +90,14 @@ def test_hub_ids() -> None:
     for wrong in ("a", "a/../b", "a/b@", "a b/c", "https://x/y"):
         with pytest.raises(UsageProblem, match=r"^f: "):
             parse_hub_id(wrong, "f")
+
+
+@pytest.mark.parametrize("preset", ["voc", "coco", "laptop"])
+def test_the_page_names_the_default_weights_and_their_licences(preset: str) -> None:
+    rows = (Path(__file__).parents[3] / "docs" / "weights.md").read_text(encoding="utf-8").splitlines()
+    for weight in weights_of(load_config(preset)):
+        if weight.field == "images.model" and preset != "laptop":
+            continue  # stands in docs of its own
+        (row,) = (row for row in rows if row.startswith("|") and preset in row.split("|")[1] and weight.field in row.split("|")[2])
+        assert weight.hub_id.repo in row
+        assert weight.licence.partition(":")[0] in row

@@ -110,6 +110,7 @@ def test_a_fetch_brings_what_is_needed_checks_it_and_then_works_offline(fetch: R
         ("gated", 2, "is gated; accept its licence at"),
         ("hidden", 2, "the hub has no model acme/tiny-lm"),
         ("token", 2, "refuses the token"),
+        ("forbidden", 2, "the token may not read acme/tiny-lm (403)"),
         ("busy", 1, "asks to wait (429)"),
         ("corrupt", 1, "checksum of 'model.safetensors' of acme/tiny-lm differs from the hub's"),
     ],
@@ -141,6 +142,13 @@ def test_no_network_is_one_line(fetch: Run) -> None:
     offline = fetch(HF_HUB_OFFLINE="1")
     assert offline.returncode == 2
     assert "HF_HUB_OFFLINE is set" in offline.stderr
+
+
+def test_a_network_that_goes_away_in_between_is_one_line(fetch: Run, hub: Hub) -> None:
+    hub.closed = "/resolve/"
+    done = fetch()
+    assert done.returncode == 1
+    assert "cannot be had from" in done.stderr.strip().splitlines()[-1]
 
 
 def test_an_unknown_revision_a_commit_and_a_tag(fetch: Run, hub: Hub) -> None:
@@ -258,11 +266,6 @@ def test_everything_laptop_needs_comes_by_one_command(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
     assert missing_weights(load_config("laptop")) == []
-    listed = subprocess.run(
-        [*command, "fetch", "laptop", "--list", "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment | {"HF_HUB_OFFLINE": "1"},
-    )
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    listed = subprocess.run([*command, "fetch", "laptop", "--list", "--json"], capture_output=True, text=True, check=True, env=offline)
     assert {row["state"] for row in json.loads(listed.stdout)["weights"]} == {"here"}
