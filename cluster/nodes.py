@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from synthseg.engines.availability import gpu_reason
 from synthseg.errors import RunFailure
 
 TIMEOUT_S: Final = 120.0
+_REACH_S: Final = 5.0
 _COMPARED: Final = ("synthseg-agents", "ray", "torch", "numpy", "pyarrow")
 _ON_GPU_NODES: Final = (
     "GPU",
@@ -50,6 +52,7 @@ def cluster_checks(config: RunConfig, out: str = "runs", address: str = "") -> l
     where = address or config.execution.address or "auto"
     joined = ray.is_initialized()
     if not joined:
+        _reach(where)
         try:
             ray.init(address=where, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -62,6 +65,17 @@ def cluster_checks(config: RunConfig, out: str = "runs", address: str = "") -> l
     finally:
         if not joined:
             ray.shutdown()
+
+
+def _reach(where: str) -> None:
+    """RunFailure when nobody listens at `where`, HOST:PORT or ray://HOST:PORT; Ray itself would wait for minutes."""
+    host, _, port = where.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+    except OSError as error:
+        raise RunFailure(f"--address: no Ray cluster at '{where}' ({error}); correct it, or run: ray start --head") from error
 
 
 def _ask_all(config: RunConfig, out: str) -> list[NodeReport]:

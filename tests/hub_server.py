@@ -1,7 +1,7 @@
 """A hub on this machine: as much of its HTTP API as huggingface_hub's own client uses to list and download a model.
 
-Repositories are dicts of file contents. Faults are asked for by repository: gated, forbidden, hidden (404), token (401), busy (429), `corrupt` (other bytes than
-announced) and `cut` (the connection ends in the middle of a file, so many times).
+Repositories are dicts of file contents. Faults are asked for by repository: gated, forbidden, hidden (404), token (401), busy (429) and
+corrupt (other bytes than announced); `cuts` is how often a download ends in the middle.
 """
 
 from __future__ import annotations
