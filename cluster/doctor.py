@@ -8,11 +8,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
+from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights
+from synthseg.engines.registry import build_image_engine
+from synthseg.errors import SynthSegError
+from synthseg.gpus import gpus
+from synthseg.hub.cache import cache_root
+from synthseg.hub.catalogue import weights_of
+from synthseg.hub.ids import is_local
+from synthseg.sizing.estimate import needed_memory_gb
+from synthseg.store.files import Files
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -21,6 +31,11 @@ MIN_DISK_BYTES: Final = 2 * 10**9
 MIN_SHM_BYTES: Final = 2 * 10**9
 MIN_MEMORY_BYTES: Final = 6 * 10**9
 MIN_CORES: Final = 2
+RAY_PORTS: Final = {"6379": "Ray's head", "8265": "Ray's dashboard", "10001": "Ray's client server"}
+RAY_PROGRAMS: Final = ("gcs_server", "raylet", "ray", "dashboard")
+_INVARIANCE: Final = "synthseg.engines.invariance"
+_STORE_SHARE: Final = 0.3
+"""Of the memory, which Ray gives its object store unless told otherwise."""
 _GB: Final = 1e9
 
 INSTALL_EMBEDDED: Final = "pip install 'synthseg-agents[embedded]'"
@@ -37,21 +52,29 @@ class Check:
     detail: str
     fix: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"check": self.name, "status": self.status, "found": self.detail, "fix": self.fix}
+
 
 def checks(config: RunConfig, out: str = "runs") -> list[Check]:
-    """Every check that matters for `config`, with runs written below `out`. Loads no model and starts no Ray."""
+    """Every check that matters for `config`, with runs written below `out`. Starts no Ray, and loads no
+    model but a diffusion model whose batch invariance can be measured.
+    """
     found = [_python()]
     found += [_package(name, INSTALL_EMBEDDED) for name in ("torch", "torchvision", "ray", "open_clip_torch", "timm", "pyarrow")]
+    found += [_package("huggingface_hub", INSTALL_EMBEDDED)]
     found += _faiss()
     found += _text_engine(config)
     found += _image_engine(config)
     if "embedded" in (config.scoring.model, config.segmenter.clip_model):
         found.append(_embedded_clip())
-    if "://" not in out:
-        found.append(_folder(Path(out)))
-    found += [_shared_memory(), _cores(config), _memory(), _gpu(config)]
+    found += _weights(config)
+    found.append(_remote(out) if "://" in out else _folder(Path(out)))
+    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config), *_invariance(config)]
+    found += _ports(config)
     if config.evaluation.dataset != "field":
-        found.append(_dataset(config.evaluation.dataset.partition(":")[2]))
+        found.append(_dataset(config))
     return found
 
 
@@ -89,7 +112,8 @@ def _text_engine(config: RunConfig) -> Iterator[Check]:
     engine = config.prompts.engine
     if engine == "llama":
         yield _package("xllamacpp", INSTALL_EMBEDDED)
-        yield _language_model(config.prompts.model)
+        if not config.prompts.model or is_local(config.prompts.model):
+            yield _language_model(config.prompts.model)
     elif engine == "vllm":
         yield _package("vllm", INSTALL_GPU)
 
@@ -121,10 +145,54 @@ def _embedded_clip() -> Check:
     return Check("embedded CLIP", "ok", ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files))
 
 
-def _folder(folder: Path) -> Check:
+def _weights(config: RunConfig) -> Iterator[Check]:
+    """A row a weight of the hub, and one for the room that the missing ones need."""
+    try:
+        wanted, missing = weights_of(config), missing_weights(config)
+    except SynthSegError as error:
+        yield Check("weights", "fail", str(error), "correct that setting")
+        return
+    for weight in wanted:
+        size = f", {weight.num_bytes / _GB:.1f} GB" if weight.num_bytes else ""
+        licence = f", {weight.licence.partition(':')[0]}" if weight.licence else ""
+        detail = f"{weight.hub_id}{size}{licence}"
+        if weight in missing:
+            yield Check(f"weights: {weight.field}", "fail", f"{detail}: not here", f"synthseg fetch {config.preset}")
+        else:
+            yield Check(f"weights: {weight.field}", "ok", detail)
+    if wanted:
+        yield _room_for_weights(sum(weight.num_bytes for weight in missing))
+
+
+def _room_for_weights(num_bytes: int) -> Check:
+    folder = cache_root()
+    free = shutil.disk_usage(nearest_folder(folder)).free
+    detail = f"{folder}, {free / _GB:.0f} GB free, {num_bytes / _GB:.1f} GB to fetch"
+    if not os.access(nearest_folder(folder), os.W_OK):
+        return Check("weights folder", "fail", f"{folder} cannot be written", "set HF_HOME to a folder that can")
+    if free < num_bytes:
+        return Check("weights folder", "fail", detail, "free some, or set HF_HOME to a larger disk")
+    return Check("weights folder", "ok", detail)
+
+
+def nearest_folder(folder: Path) -> Path:
+    """`folder`, or the nearest one above it that exists."""
     existing = folder.resolve()
     while not existing.exists():
         existing = existing.parent
+    return existing
+
+
+def _remote(out: str) -> Check:
+    try:
+        Files(out).prepare()
+    except SynthSegError as error:
+        return Check("runs folder", "fail", str(error), "mend that, or choose another place with --out")
+    return Check("runs folder", "ok", f"{out} can be written")
+
+
+def _folder(folder: Path) -> Check:
+    existing = nearest_folder(folder)
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
@@ -147,6 +215,42 @@ def _shared_memory() -> Check:
     return Check("shared memory", "ok", f"{size / _GB:.1f} GB")
 
 
+def _object_store(config: RunConfig) -> Check:
+    """Room for the images between the stages against what Ray takes by default: a share of the memory, in shared memory."""
+    shared = Path("/dev/shm")  # noqa: S108 (nothing is written)
+    room = _STORE_SHARE * _memory_bytes()
+    if shared.is_dir():
+        room = min(room, shutil.disk_usage(shared).total)
+    execution, images = config.execution, config.images
+    # Encoded images of every worker's shard, coming in and going out, at 3 bytes a pixel at most.
+    needed = 2 * execution.workers * execution.shard_size * images.width * images.height * 3
+    detail = f"{room / _GB:.1f} GB by Ray's default, {needed / _GB:.1f} GB wanted"
+    if room < needed:
+        return Check("object store", "warn", detail, "smaller execution.shard_size, or more memory and --shm-size")
+    return Check("object store", "ok", detail)
+
+
+def _ports(config: RunConfig) -> Iterator[Check]:
+    """Whether the ports of the endpoint and of Ray are free; one that Ray itself holds is a running cluster and no fault."""
+    port = config.serving.port
+    if port:
+        if port_is_free(config.serving.host, port):
+            yield Check(f"port {port}", "ok", "free, for synthseg serve")
+        else:
+            yield Check(f"port {port}", "warn", f"taken by {owner_of(port)}", "synthseg serve --port P, or end that program")
+    for number, purpose in RAY_PORTS.items():
+        if number == str(port):
+            continue
+        if port_is_free("127.0.0.1", int(number)):
+            yield Check(f"port {number}", "ok", f"free, for {purpose}")
+        elif (owner := owner_of(int(number))).startswith(RAY_PROGRAMS):
+            yield Check(f"port {number}", "ok", f"a running cluster: {owner}")
+        else:
+            yield Check(
+                f"port {number}", "warn", f"taken by {owner}, wanted by {purpose}", "ray start with another port, or end that program"
+            )
+
+
 def _cores(config: RunConfig) -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores < MIN_CORES:
@@ -156,28 +260,66 @@ def _cores(config: RunConfig) -> Check:
     return Check("cores", "ok", str(cores))
 
 
-def _memory() -> Check:
+def _memory_bytes() -> int:
+    """Of the machine, or of the container where that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
         total = min(total, int(text))
+    return total
+
+
+def _memory() -> Check:
+    total = _memory_bytes()
     if total < MIN_MEMORY_BYTES:
         return Check("memory", "warn", f"{total / _GB:.1f} GB", f"give the machine {MIN_MEMORY_BYTES / _GB:.0f} GB, or use --workers 1")
     return Check("memory", "ok", f"{total / _GB:.1f} GB")
 
 
-def _gpu(config: RunConfig) -> Check:
-    # Containers often see the device files only.
-    devices = list(Path("/proc/driver/nvidia/gpus").glob("*")) or list(Path("/dev").glob("nvidia[0-9]*"))
-    needed = config.prompts.engine == "vllm" or config.images.engine == "diffusers"
-    if devices:
-        return Check("GPU", "ok", f"{len(devices)} NVIDIA")
-    if needed:
-        return Check("GPU", "fail", f"none seen, and preset '{config.preset}' needs one", "use a machine with a GPU, or preset embedded")
-    return Check("GPU", "ok", "none seen, none needed")
+def _gpu(config: RunConfig) -> Iterator[Check]:
+    found, reason = gpus(), gpu_reason(config)
+    if not found:
+        way_out = "use a machine with an NVIDIA GPU, or preset laptop or embedded"
+        yield Check("GPU", "fail", f"none seen, and {reason}", way_out) if reason else Check("GPU", "ok", "none seen, none needed")
+        return
+    names = ", ".join(f"{one.name} {one.num_bytes / _GB:.0f} GB" if one.num_bytes else one.name for one in found)
+    driver = f", driver {found[0].driver}" if found[0].driver else ""
+    yield Check("GPU", "ok", f"{len(found)}: {names}{driver}")
+    if (_version("torch") or "").endswith("+cpu"):
+        yield Check("torch for GPUs", "fail", f"torch {_version('torch')} cannot use them", "pip install torch from its CUDA index")
+    yield from _gpu_memory(config, max(one.num_bytes for one in found) / _GB)
 
 
-def _dataset(path: str) -> Check:
-    if Path(path).is_dir():
-        return Check("dataset", "ok", path)
-    return Check("dataset", "fail", f"{path} is not a folder", "set evaluation.dataset to where the dataset lies")
+def _gpu_memory(config: RunConfig, largest_gb: float) -> Iterator[Check]:
+    needed = needed_memory_gb(config)
+    if not needed:
+        return
+    if not largest_gb:
+        yield Check("GPU memory", "warn", f"not told here; {needed:.1f} GB wanted", "put nvidia-smi on PATH")
+    elif largest_gb < needed:
+        fix = "a larger GPU or smaller models; synthseg plan shows which stage wants it"
+        yield Check("GPU memory", "fail", f"{largest_gb:.0f} GB, {needed:.1f} GB wanted", fix)
+    else:
+        yield Check("GPU memory", "ok", f"{largest_gb:.0f} GB, {needed:.1f} GB wanted at the peak")
+
+
+def _invariance(config: RunConfig) -> Iterator[Check]:
+    """How far an image depends on its batch, measured, where the engine is diffusers and what it needs is here."""
+    if config.images.engine != "diffusers" or (gpu_reason(config) and not gpus()) or util.find_spec(_INVARIANCE) is None:
+        return
+    if any(weight.field.startswith("images.") for weight in missing_weights(config)):
+        return
+    try:
+        measured = import_module(_INVARIANCE).measure_invariance(build_image_engine(config), config)
+    except SynthSegError as error:
+        yield Check("batch invariance", "fail", str(error), "mend what it says; nothing can be painted before")
+    else:
+        yield Check("batch invariance", "ok", str(measured))
+
+
+def _dataset(config: RunConfig) -> Check:
+    problem = missing_dataset(config)
+    if not problem:
+        return Check("dataset", "ok", config.evaluation.dataset)
+    missing, _, fix = problem.removeprefix("evaluation.dataset: ").removesuffix(")").partition(" (")
+    return Check("dataset", "fail", missing, fix)

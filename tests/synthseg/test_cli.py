@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from synthseg import cli
 from synthseg.config import load_config
@@ -120,6 +121,26 @@ def test_bad_usage_is_one_line_and_exit_2(
     assert written[0].startswith("error: ")
     assert word in written[0]
     assert "config" not in pipeline
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_preset_without_weights_of_the_hub_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert cli._guarded(["fetch", "embedded"]) == 0
+    assert capsys.readouterr().out == "embedded: needs no weights from the hub\n"
+
+
+def test_what_would_be_fetched_is_listed_with_licence_and_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("SYNTHSEG_WEIGHTS", raising=False)
+    assert cli._guarded(["fetch", "laptop", "--list", "--json"]) == 0
+    rows = {row["field"]: row for row in json.loads(capsys.readouterr().out)["weights"]}
+    assert rows["images.model"]["licence"].startswith("Stability AI Community License")
+    assert all((row["state"], row["commit"]) == ("missing", "") and row["bytes"] for row in rows.values())
     assert not list(tmp_path.iterdir())
 
 

@@ -20,7 +20,7 @@ def test_a_preset_is_valid_and_its_resolved_file_reads_back_equal(preset: str, t
 
 
 def test_presets_are_listed_with_the_default_first() -> None:
-    assert preset_names() == ("embedded", "coco", "voc")
+    assert preset_names() == ("embedded", "coco", "laptop", "voc")
 
 
 def test_a_preset_without_classes_takes_all_of_its_taxonomy() -> None:

@@ -4,13 +4,17 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from synthseg.engines import llama
 from synthseg.engines.llama import LlamaEngine, embedded_model_path
 from synthseg.engines.text import TextRequest
 from synthseg.errors import UsageProblem
+from synthseg.hub.cache import RepoCache
+from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
 
 SCHEMA = {
     "type": "object",
@@ -138,3 +142,19 @@ def test_an_engine_that_was_never_asked_can_go() -> None:
     # llama.cpp's server waits for ever when it ends before its loop has run; in a process of its own, so that a hang is a failure.
     code = "from synthseg.engines.llama import LlamaEngine; e = LlamaEngine(); del e"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_gguf_of_the_hub_is_the_same_as_its_file(engine: LlamaEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UsageProblem, match=r"prompts\.model: .*'acme/tiny-GGUF/tiny\.gguf' are not on this machine; run: synthseg fetch"):
+        LlamaEngine("acme/tiny-GGUF/tiny.gguf")
+    source, commit = embedded_model_path(), "c" * 40
+    cache = RepoCache("acme/tiny-GGUF")
+    target = cache.snapshot(commit) / "tiny.gguf"
+    target.parent.mkdir(parents=True)
+    target.symlink_to(source)
+    record = FileRecord(source.stat().st_size, sha256_of(source))
+    cache.publish(Manifest(cache.repo, commit, {"tiny.gguf": record}, frozenset({"gguf:tiny.gguf"})), "main")
+    fetched = LlamaEngine("acme/tiny-GGUF/tiny.gguf")
+    assert fetched.digest == engine.digest
+    assert fetched.generate([request(7)]) == engine.generate([request(7)])

@@ -1,0 +1,106 @@
+"""What is missing is said at once and all together."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from synthseg.config import load_config
+from synthseg.engines import availability
+from synthseg.engines.availability import missing_requirements
+from synthseg.gpus import Gpu
+
+MAX_CPU_S = 3.0
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without weights and GPUs."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("SYNTHSEG_WEIGHTS", raising=False)
+    monkeypatch.setattr(availability, "gpus", lambda: ())
+
+
+def test_everything_voc_lacks_is_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda module: None)
+    missing = "; ".join(missing_requirements(load_config("voc")))
+    for part in (
+        "'vllm' needs vllm (pip install",
+        "'diffusers' needs diffusers (pip install",
+        "(prompts.model)",
+        "(images.model)",
+        "timm/vit_base_patch16_clip_224.openai (scoring.model)",
+        "timm/vit_base_patch14_dinov2.lvd142m (segmenter.dino_model)",
+        "(synthseg fetch voc)",
+        "GPU: none seen",
+        "data/VOCdevkit/VOC2012/JPEGImages is missing",
+    ):
+        assert part in missing
+
+
+def test_serving_asks_for_no_dataset_and_no_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "gpus", lambda: (Gpu("one", 1),))
+    missing = "; ".join(missing_requirements(load_config("voc"), "serve"))
+    assert "(scoring.model)" in missing
+    assert "GPU" not in missing
+    assert "dataset" not in missing
+    assert "classifier.model" not in missing
+
+
+def test_a_cluster_has_its_gpus_and_their_weights_elsewhere() -> None:
+    config = load_config("voc", ["execution.address=ray://head:10001"])
+    missing = missing_requirements(config)
+    assert not any(clause.startswith("GPU") for clause in missing)
+    (weights,) = (clause for clause in missing if clause.startswith("weights"))
+    assert "(scoring.model)" in weights
+    assert "(prompts.model)" not in weights
+
+
+def test_laptop_needs_its_weights_and_no_gpu() -> None:
+    missing = missing_requirements(load_config("laptop"))
+    (weights,) = (clause for clause in missing if clause.startswith("weights: "))
+    assert "qwen2.5-0.5b-instruct-q4_k_m.gguf (prompts.model)" in weights
+    assert weights.endswith("(synthseg fetch laptop)")
+    assert not any(clause.startswith(("GPU", "evaluation")) for clause in missing)
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = [f"prompts.model={tmp_path}/none.gguf", f"classifier.weights={tmp_path}/none.safetensors"]
+    missing = missing_requirements(load_config("embedded", settings))
+    assert missing == [
+        f"prompts.model: {tmp_path}/none.gguf does not exist",
+        f"classifier.weights: {tmp_path}/none.safetensors does not exist",
+    ]
+
+
+def test_a_dataset_without_its_parts_is_named(tmp_path: Path) -> None:
+    config = load_config("voc", [f"evaluation.dataset=voc:{tmp_path}"])
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"):
+        assert f"{tmp_path}/{part} is missing" in availability.missing_dataset(config)
+        (tmp_path / part).mkdir(parents=True)
+    assert availability.missing_dataset(config) == ""
+
+
+@pytest.mark.parametrize("preset", ["voc", "laptop"])
+def test_the_command_says_so_in_moments_and_before_ray(preset: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom synthseg import cli\n"
+        f"code = cli._guarded(['run', {preset!r}, '--out', {str(tmp_path / 'out')!r}])\n"
+        "print(sorted({'ray', 'torch', 'diffusers', 'open_clip', 'timm'} & set(sys.modules)))\nsys.exit(code)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {"HF_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "[]\n"
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"error: {preset}: not ready to run: ")
+    assert f"synthseg fetch {preset}" in line
+    assert not (tmp_path / "out").exists()
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < MAX_CPU_S
