@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+import vllm
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
@@ -37,7 +38,7 @@ class VllmReplica(ConcurrentText, LLMServer):
         self._stall_s = config.execution.stall_timeout_s
         self._model = request_model(config)
         self.lanes = Lanes(config.execution.vllm.max_num_seqs, max_held)
-        self.engine_digest = weights_digest(config, model)
+        self.engine_digest = weights_digest(config, model, vllm.__version__)
         await self.complete_one(WARM_UP)
 
     async def complete_one(self, request: TextRequest) -> TextReply:

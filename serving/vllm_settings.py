@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +101,10 @@ def resources(config: RunConfig) -> dict[str, float]:
     return total
 
 
-def weights_digest(config: RunConfig, model: LocalModel) -> str:
-    """Identity of the engine: vLLM's version, the files of model and adapter, and the type that they are computed in."""
+def weights_digest(config: RunConfig, model: LocalModel, version: str) -> str:
+    """Identity of the engine: vLLM's `version`, the files of model and adapter, and the type that they are computed in."""
     files = [list(_file_marks(folder)) for folder in (model.path, model.lora) if folder is not None]
-    return digest("vllm", importlib.metadata.version("vllm"), config.prompts.dtype, files)
+    return digest("vllm", version, config.prompts.dtype, files)
 
 
 def _file_marks(folder: Path) -> Iterator[list[Any]]:
