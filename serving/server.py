@@ -19,7 +19,7 @@ from types import FrameType
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
-from synthseg.engines.availability import check_requirements
+from synthseg.engines.availability import check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
 
 APP_NAME = "synthseg"
@@ -36,6 +36,7 @@ def preflight(config: RunConfig) -> None:
             "(or stay on 127.0.0.1)"
         )
     _check_port(serving)
+    check_endpoint(config)
 
 
 def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str], None]) -> None:

@@ -27,6 +27,7 @@ def missing_requirements(config: RunConfig) -> list[str]:
         for module, fix in _PACKAGES.get(engine, ()):
             if find_spec(module) is None:
                 missing.append(f"{section}: '{engine}' needs {module} ({fix})")
+    missing += _missing_text_weights(config)
     models = {"scoring.model": config.scoring.model, "segmenter.clip_model": config.segmenter.clip_model}
     if EMBEDDED in models.values() and not EMBEDDED_CLIP.is_file():
         missing.append(f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)")
@@ -34,6 +35,33 @@ def missing_requirements(config: RunConfig) -> list[str]:
     missing += [
         f"{field}: {path} does not exist" for field, path in weights.items() if path.startswith(("/", ".")) and not Path(path).exists()
     ]
+    return missing
+
+
+def check_endpoint(config: RunConfig) -> None:
+    """Ask the endpoint of engine `openai` for one token; nothing for other engines. UsageProblem or RunFailure, with the way out, when it
+    does not give it.
+    """
+    if config.prompts.engine == "openai":
+        from synthseg.engines.openai_text import OpenAiEngine
+
+        OpenAiEngine(config.prompts.base_url, config.prompts.model, config.execution.endpoint).check()
+
+
+def _missing_text_weights(config: RunConfig) -> list[str]:
+    """What vLLM has no weights for on this machine. A cluster that is joined has them on its own nodes, whose replicas say so."""
+    prompts = config.prompts
+    if prompts.engine != "vllm" or config.execution.address:
+        return []
+    from synthseg.hub.snapshot import local_snapshot
+
+    missing = []
+    for model, field, revision in ((prompts.model, "prompts.model", prompts.revision), (prompts.lora, "prompts.lora", "")):
+        try:
+            if model:
+                local_snapshot(model, field, revision)
+        except UsageProblem as problem:
+            missing.append(str(problem))
     return missing
 
 

@@ -106,7 +106,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(server: Endpoi
 @pytest.mark.parametrize(
     ("fault", "kind", "says"),
     [
-        (Fault(401, {"error": {"message": "no key"}}), UsageProblem, r"prompts\.base_url: .*answered 401 \(no key\); put a key into .*OPENAI_API_KEY"),
+        (Fault(401, {"error": {"message": "no key"}}), UsageProblem, r"prompts\.base_url: .*401 \(no key\); put a key into .*OPENAI_API"),
         (Fault(403, {"error": "blocked"}), UsageProblem, r"prompts\.base_url: .*answered 403 \(blocked\)"),
         (Fault(404, {"error": {"message": "no model small"}}), UsageProblem, r"prompts\.model: .*404 for 'small' \(no model small\).*/v1"),
         (Fault(404, "<html>not here</html>"), UsageProblem, r"prompts\.model: .*not here"),
