@@ -17,10 +17,11 @@ from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 from serving.concurrent_text import WARM_UP, ConcurrentText, Lanes
 from serving.health import EngineDead, exit_process
 from serving.replicas import TEXT_ENGINE
-from serving.vllm_settings import LocalModel, llm_arguments, local_model, request_model, weights_digest
+from serving.vllm_settings import llm_arguments, request_model
 from synthseg.config.schema import RunConfig
 from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, streamed
 from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.vllm_weights import LocalModel, local_model, weights_digest
 from synthseg.errors import RunFailure, UsageProblem
 
 

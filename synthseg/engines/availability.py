@@ -50,19 +50,15 @@ def check_endpoint(config: RunConfig) -> None:
 
 def _missing_text_weights(config: RunConfig) -> list[str]:
     """What vLLM has no weights for on this machine. A cluster that is joined has them on its own nodes, whose replicas say so."""
-    prompts = config.prompts
-    if prompts.engine != "vllm" or config.execution.address:
+    if config.prompts.engine != "vllm" or config.execution.address:
         return []
-    from synthseg.hub.snapshot import local_snapshot
+    from synthseg.engines.vllm_weights import local_model
 
-    missing = []
-    for model, field, revision in ((prompts.model, "prompts.model", prompts.revision), (prompts.lora, "prompts.lora", "")):
-        try:
-            if model:
-                local_snapshot(model, field, revision)
-        except UsageProblem as problem:
-            missing.append(str(problem))
-    return missing
+    try:
+        local_model(config)
+    except UsageProblem as problem:
+        return [str(problem)]
+    return []
 
 
 def check_requirements(config: RunConfig, purpose: Literal["run", "serve"]) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from synthseg.engines.text import TextReply, TextRequest
 
-SEED_BITS: Final = 31
-"""Servers keep seeds in anything from int32 upwards."""
+SEED_BITS: Final = 32
+"""Some servers, llama.cpp among them, keep no more. One number everywhere, so that an endpoint draws as the embedded engine does."""
 
 _DATA: Final = "data:"
 _DONE: Final = "[DONE]"
