@@ -90,4 +90,4 @@ bench: install ## Measure how fast the painter, the language model, CLIP and the
 
 clean: ## Remove build and cache files; runs/ and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
