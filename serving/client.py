@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
+from synthseg.errors import RunFailure, SynthSegError
 
 MAX_ATTEMPTS = 4
 """Tries for one request. A replica that died is replaced meanwhile; equal requests give equal bytes, so retries are free."""
@@ -66,7 +67,15 @@ def _retry(
 def _settle(handle: DeploymentHandle, batch: Sequence[Any], response: DeploymentResponse) -> list[Any]:
     for _ in range(MAX_ATTEMPTS - 1):
         try:
-            return list(response.result())
-        except (RayError, RayServeException):
+            return _results(response)
+        except (RayError, RayServeException, RunFailure):
             response = handle.generate.remote(list(batch))
-    return list(response.result())
+    return _results(response)
+
+
+def _results(response: DeploymentResponse) -> list[Any]:
+    """The replica's results, or our own error in its own words, which are one line. A UsageProblem would only come again."""
+    try:
+        return list(response.result())
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, SynthSegError) else error from None

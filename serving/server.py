@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from serving.keys import KeyStore, keys_path
+from serving.vllm_settings import resources
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
-from synthseg.engines.availability import check_requirements
+from synthseg.engines.availability import check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
 
 APP_NAME = "synthseg"
@@ -36,6 +37,7 @@ def preflight(config: RunConfig) -> None:
             "(or stay on 127.0.0.1)"
         )
     _check_port(serving)
+    check_endpoint(config)
 
 
 def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str], None]) -> None:
@@ -113,8 +115,10 @@ def _job_agent(config: RunConfig) -> Iterator[None]:
 def _num_cpus(config: RunConfig) -> int:
     """Logical CPUs that all replicas at their most, the proxy and one job's stages need."""
     serving = config.serving
-    deployments = (serving.gateway, serving.prompt_agent, serving.text, serving.image)
-    replicas = sum(max(deployment.num_replicas, deployment.max_replicas) * deployment.num_cpus for deployment in deployments)
+    text_cpus = resources(config)["CPU"] if config.prompts.engine == "vllm" else serving.text.num_cpus
+    deployments = (serving.gateway, serving.prompt_agent, serving.image)
+    needs = [(serving.text, text_cpus), *((deployment, deployment.num_cpus) for deployment in deployments)]
+    replicas = sum(max(deployment.num_replicas, deployment.max_replicas) * num_cpus for deployment, num_cpus in needs)
     return round(replicas + (1 if serving.jobs else 0) + 0.5)
 
 

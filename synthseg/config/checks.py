@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
@@ -17,7 +18,7 @@ _SIZE: Final = re.compile(r"[1-9]\d*x[1-9]\d*")
 
 def check_config(config: RunConfig) -> None:
     """UsageProblem for the first contradiction, naming both settings and the fix."""
-    for problem, broken in _rules(config).items():
+    for problem, broken in (_rules(config) | _text_rules(config)).items():
         if broken:
             raise UsageProblem(problem)
 
@@ -54,6 +55,33 @@ def _rules(config: RunConfig) -> dict[str, bool]:
             not config.evaluation.scales or min(config.evaluation.scales) <= 0
         ),
     }
+
+
+def _text_rules(config: RunConfig) -> dict[str, bool]:
+    prompts = config.prompts
+    url = _split(prompts.base_url)
+    names_model = {"openai": "the model that the endpoint serves", "vllm": "a hub id or a folder of weights"}.get(prompts.engine, "")
+    return {
+        "prompts.base_url: is empty; give the endpoint's address, such as http://127.0.0.1:8000/v1, or use another prompts.engine": (
+            prompts.engine == "openai" and not prompts.base_url
+        ),
+        # The URL is stored with the run, so a key in it would be, too.
+        f"prompts.base_url: must hold no user, key or query; put the key into the variable {config.execution.endpoint.api_key_env}": (
+            "@" in url.netloc or bool(url.query) or bool(url.fragment)
+        ),
+        "prompts.base_url: must begin with http:// or https:// and name a host": (
+            bool(prompts.base_url) and (url.scheme not in ("http", "https") or not url.hostname)
+        ),
+        f"prompts.model: is empty; name {names_model}": bool(names_model) and not prompts.model,
+        f"prompts.lora: engine '{prompts.engine}' takes none; use prompts.engine = 'vllm'": bool(prompts.lora) and prompts.engine != "vllm",
+    }
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # brackets that hold no IPv6 address
+        return SplitResult("", "", "", "", "")
 
 
 def _serving_rules(config: RunConfig) -> dict[str, bool]:

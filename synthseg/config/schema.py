@@ -12,6 +12,7 @@ from pydantic import Field
 
 from synthseg.config.section import Section
 from synthseg.config.serving import ServingConfig
+from synthseg.config.text import EndpointConfig, VllmConfig
 from synthseg.ids import digest
 from synthseg.taxonomy import ClassInfo, TaxonomyName, taxonomy
 
@@ -21,7 +22,15 @@ class PromptsConfig(Section):
 
     engine: Literal["llama", "template", "openai", "vllm"]
     model: str = ""
-    """Model id, path or endpoint; empty means the engine's own default."""
+    """Hub id or path of the weights, or what an endpoint calls its model; empty means the engine's own default."""
+    revision: str = ""
+    """Commit of a hub id, so that the same weights come back; empty takes what lies on this machine."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Of vLLM's weights and activations; `auto` is what the checkpoint says."""
+    lora: str = ""
+    """Hub id or folder of a LoRA adapter for vLLM; empty means none."""
+    base_url: str = ""
+    """Address of engine `openai`, such as https://api.example.org/v1. Its key comes from the environment only."""
     prompts_per_class: int = Field(gt=0)
     """Quota: a class ends when this many target prompts are accepted."""
     context_prompts_per_class: int = Field(default=2, ge=0)
@@ -191,6 +200,8 @@ class ExecutionConfig(Section):
     num_gpus_per_replica: float = Field(default=0.0, ge=0)
     address: str = ""
     """Ray cluster to join; empty starts one on this machine."""
+    vllm: VllmConfig = VllmConfig()
+    endpoint: EndpointConfig = EndpointConfig()
 
 
 NOT_CONTENT: Final = ("execution", "serving")

@@ -50,6 +50,16 @@ def check_requirements(config: RunConfig, purpose: Purpose) -> None:
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
 
 
+def check_endpoint(config: RunConfig) -> None:
+    """Ask the endpoint of engine `openai` for one token; nothing for other engines. UsageProblem or RunFailure, with the way out, when it
+    does not give it.
+    """
+    if config.prompts.engine == "openai":
+        from synthseg.engines.openai_text import OpenAiEngine
+
+        OpenAiEngine(config.prompts.base_url, config.prompts.model, config.execution.endpoint).check()
+
+
 def missing_weights(config: RunConfig, purpose: Purpose = "run") -> list[Weight]:
     """The weights of the hub that are not whole on this machine."""
     return [weight for weight in weights_of(config, purpose) if find_snapshot(weight.hub_id, weight.selection.key) is None]
@@ -65,7 +75,8 @@ def missing_gpu(config: RunConfig) -> str:
 
 def gpu_reason(config: RunConfig) -> str:
     """What setting makes `config` need a GPU; empty where none does."""
-    if config.prompts.engine == "vllm":
+    vllm = config.execution.vllm
+    if config.prompts.engine == "vllm" and (not vllm.bundles or any(bundle.get("GPU") for bundle in vllm.bundles)):
         return "prompts.engine 'vllm' needs one"
     if config.execution.num_gpus_per_replica > 0:
         return f"execution.num_gpus_per_replica is {config.execution.num_gpus_per_replica:g}"
@@ -99,7 +110,7 @@ def _local_files(config: RunConfig, purpose: Purpose) -> Iterator[str]:
         yield f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)"
     named = {"scoring.weights": config.scoring.weights}
     if config.prompts.engine in ("llama", "vllm"):
-        named["prompts.model"] = config.prompts.model
+        named |= {"prompts.model": config.prompts.model, "prompts.lora": config.prompts.lora}
     if config.images.engine == "diffusers":
         named["images.model"] = config.images.model
     if purpose == "run":
@@ -108,6 +119,9 @@ def _local_files(config: RunConfig, purpose: Purpose) -> Iterator[str]:
             "segmenter.clip_weights": config.segmenter.clip_weights,
             "segmenter.dino_weights": config.segmenter.dino_weights,
         }
+    if config.execution.address:
+        # As for weights of the hub, below.
+        named = {field: name for field, name in named.items() if not field.startswith(("prompts.", "images."))}
     for field, name in named.items():
         if name and is_local(name) and not Path(name).expanduser().exists():
             yield f"{field}: {name} does not exist"

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from synthseg.engines.openai_protocol import completion_body, streamed
 from synthseg.engines.text import OnPiece, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.hub.snapshot import local_snapshot
@@ -93,7 +94,7 @@ class LlamaEngine:
     def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
         """The reply of `generate`, told piece by piece; the same errors, and whatever `on_piece` raises."""
         telling = _Telling(on_piece)
-        body = {**_body(request), "stream": True, "stream_options": {"include_usage": True}}
+        body = streamed(_body(request))
         self._ask(request, body, telling)
         return telling.reply()
 
@@ -156,23 +157,8 @@ class _Telling:
 
 
 def _body(request: TextRequest) -> dict[str, Any]:
-    """The request in the words of llama.cpp's server."""
-    body: dict[str, Any] = {
-        "seed": request.seed % (1 << 32),
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "cache_prompt": False,
-    }
-    if request.prompt is None:
-        body["messages"] = [dict(message) for message in request.messages]
-    else:
-        body["prompt"] = request.prompt
-    if request.stop:
-        body["stop"] = list(request.stop)
-    if request.json_schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(request.json_schema)}}
-    return body
+    """The request in the words of llama.cpp's server, which are OpenAI's."""
+    return {**completion_body(request, "local"), "cache_prompt": False}
 
 
 def _reply(text: str, finish_reason: str, usage: Mapping[str, Any]) -> TextReply:

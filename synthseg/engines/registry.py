@@ -20,7 +20,13 @@ def build_text_engine(config: RunConfig) -> TextEngine:
         from synthseg.engines.template_text import TemplateEngine
 
         return TemplateEngine()
-    raise UsageProblem(f"prompts.engine: '{prompts.engine}' is not available in this version; use 'llama' or 'template'")
+    if prompts.engine == "openai":
+        from synthseg.engines.openai_text import OpenAiEngine
+
+        return OpenAiEngine(prompts.base_url, prompts.model, config.execution.endpoint)
+    raise UsageProblem(
+        f"prompts.engine: '{prompts.engine}' lives in its own Ray Serve deployment; run it with: synthseg run or synthseg serve"
+    )
 
 
 def build_image_engine(config: RunConfig) -> ImageEngine:

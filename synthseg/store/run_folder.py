@@ -28,6 +28,7 @@ _VERSIONED = (
     "pyarrow",
     "numpy",
     "opencv-python-headless",
+    "vllm",
     "xllamacpp",
     "faiss-cpu",
     "diffusers",

@@ -6,12 +6,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from pipelines import run as module
+from pipelines.prompts import shard_name
 from synthseg.config import load_config
 from synthseg.errors import DiskFull, UsageProblem
 from synthseg.progress import SilentProgress
+from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
 
 CONFIG = load_config("embedded", classes=["cat", "dog"])
@@ -75,6 +78,24 @@ def test_other_clip_weights_are_refused_before_ray_starts(tmp_path: Path, monkey
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
     with pytest.raises(UsageProblem, match="other CLIP weights"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
+
+
+def test_an_endpoint_that_does_not_answer_is_found_out_before_anything_is_made(tmp_path: Path) -> None:
+    config = load_config("embedded", ["prompts.engine=openai", "prompts.model=m", "prompts.base_url=http://127.0.0.1:9/v1"])
+    out = tmp_path / "out"
+    with pytest.raises(UsageProblem, match=r"^prompts\.base_url: nothing answers at http://127\.0\.0\.1:9/v1 "):
+        module.run_pipeline(config, str(out), verbose=False, progress=SilentProgress())
+    assert not out.exists()
+
+
+def test_an_endpoint_is_not_asked_once_all_prompts_are_there(tmp_path: Path) -> None:
+    settings = ["prompts.engine=openai", "prompts.model=m", "prompts.base_url=http://127.0.0.1:9/v1"]
+    config = load_config("embedded", settings, classes=["cat"])
+    folder = RunFolder.create(str(tmp_path), config)
+    assert module._needs_prompts(config, str(tmp_path))
+    table = pa.Table.from_pylist([], schema=PROMPT_CANDIDATE)
+    folder.shards.publish("prompts", shard_name(config.class_infos()[0]), table, {})
+    assert not module._needs_prompts(config, str(tmp_path))
 
 
 def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

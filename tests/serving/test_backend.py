@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -253,6 +254,34 @@ def test_texts_stream_and_end_with_the_reply() -> None:
         pieces = [piece async for piece in served.stream_text(request, deadline_s=20)]
         assert isinstance(pieces[-1], TextReply)
         assert pieces[-1] == await served.complete(request, deadline_s=20)
+
+    run(scenario)
+
+
+class Teller:
+    """A text replica that says two pieces."""
+
+    async def stream(self, request: TextRequest, _: float) -> AsyncIterator[str | Answer[TextReply]]:
+        yield "one "
+        yield "two"
+        yield Answer(TextReply("one two", "stop", 1, 2), 0.1)
+
+
+@pytest.mark.parametrize(("engine", "goes_on"), [("llama", True), ("vllm", False), ("openai", False)])
+def test_a_text_that_may_come_out_differently_is_not_taken_up_by_another_replica(engine: str, goes_on: bool) -> None:
+    settings = [f"prompts.engine={engine}", "prompts.model=m", "prompts.base_url=http://h/v1"]
+
+    async def scenario() -> None:
+        for after in (0, 1):
+            handle = Handle(Teller(), [died()], after=after)
+            served = ServeBackend(load_config("embedded", settings), handle, Handle(None), Handle(None))  # type: ignore[arg-type]
+            told: list[Any] = []
+            ends = pytest.raises(EngineUnavailable, match="was writing") if after and not goes_on else contextlib.nullcontext()
+            with ends:
+                async for piece in served.stream_text(TextRequest((), 0), deadline_s=20):
+                    told.append(piece)
+            assert told[:1] == ["one "]
+            assert len(told) == (1 if after and not goes_on else 3)
 
     run(scenario)
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from serving.client import MAX_ATTEMPTS, generate_texts, stream_images
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
+from synthseg.errors import RunFailure, UsageProblem
 
 
 class Response:
@@ -26,9 +27,10 @@ class Response:
 class Handle:
     """Answers `generate.remote`, remembers what was open at once, and fails as told."""
 
-    def __init__(self, fail: int = 0, flaky: int = 0) -> None:
+    def __init__(self, fail: int = 0, flaky: int = 0, failure: Exception | None = None) -> None:
         self.calls: list[list[Any]] = []
         self._fail, self._flaky = fail, flaky
+        self._failure = failure or RayActorError()
 
     @property
     def generate(self) -> Handle:
@@ -38,7 +40,7 @@ class Handle:
         self.calls.append(list(requests))
         if self._fail > 0:
             self._fail -= 1
-            return Response(RayActorError())
+            return Response(self._failure)
         if isinstance(requests[0], TextRequest):
             return Response([TextReply(f"text {r.seed}", "stop", 1, 1) for r in requests])
         results: list[Any] = [GeneratedImage(str(r.seed).encode(), r.width, r.height) for r in requests]
@@ -98,4 +100,21 @@ def test_a_replica_that_never_comes_back_is_an_error() -> None:
     handle = Handle(fail=100)
     with pytest.raises(RayActorError):
         collect(handle, image_requests(1))
+    assert len(handle.calls) == MAX_ATTEMPTS
+
+
+def test_what_the_engine_refuses_comes_in_its_own_words_and_is_not_asked_again() -> None:
+    refused = RayTaskError("generate", "a traceback\nof many lines", UsageProblem("prompts.model: no such model")).as_instanceof_cause()
+    handle = Handle(fail=100, failure=refused)
+    with pytest.raises(UsageProblem, match=r"^prompts\.model: no such model$"):
+        generate_texts(handle, [TextRequest((), 0)])  # type: ignore[arg-type]
+    assert len(handle.calls) == 1
+
+
+def test_a_failure_is_tried_elsewhere_before_it_comes_in_its_own_words() -> None:
+    failed = RayTaskError("generate", "a traceback\nof many lines", RunFailure("prompts.base_url: no answer")).as_instanceof_cause()
+    assert generate_texts(Handle(fail=2, failure=failed), [TextRequest((), 0)])[0].text == "text 0"  # type: ignore[arg-type]
+    handle = Handle(fail=100, failure=failed)
+    with pytest.raises(RunFailure, match=r"^prompts\.base_url: no answer$"):
+        generate_texts(handle, [TextRequest((), 0)])  # type: ignore[arg-type]
     assert len(handle.calls) == MAX_ATTEMPTS

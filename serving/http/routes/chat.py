@@ -222,7 +222,8 @@ def _refused(plan: _Plan, problem: UsageProblem) -> ApiError:
     reason = str(problem).partition(": ")[2] or str(problem)
     if plan.request.json_schema is not None and "schema" in reason:
         return invalid("response_format", f"response_format: {reason}")
-    code = "context_length_exceeded" if "context size" in reason else "invalid_value"
+    # llama.cpp and vLLM, each in its words.
+    code = "context_length_exceeded" if "context size" in reason or "context length" in reason else "invalid_value"
     return invalid(plan.text_field, f"{plan.text_field}: {reason}", code)
 
 

@@ -117,12 +117,33 @@ def test_a_bad_setting_is_one_line_that_names_it(override: str, message: str) ->
         (["evaluation.dataset=feild"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
         (["evaluation.dataset=voc:"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
         (["taxonomy=coco", "images.engine=diffusers", 'classes=["cat"]'], "'field' holds the classes of VOC only"),
+        (["prompts.engine=openai", "prompts.model=m"], "prompts.base_url: is empty; give the endpoint's address"),
+        (["prompts.base_url=localhost:8000"], "prompts.base_url: must begin with http:// or https://"),
+        (["prompts.base_url=http://[/v1"], "prompts.base_url: must begin with http:// or https://"),
+        (["prompts.engine=openai", "prompts.base_url=http://h/v1"], "prompts.model: is empty; name the model that the endpoint serves"),
+        (["prompts.engine=vllm"], "prompts.model: is empty; name a hub id or a folder of weights"),
+        (["prompts.lora=/adapter"], "prompts.lora: engine 'llama' takes none"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(UsageProblem, match=r"^[a-z]") as caught:
         load_config("embedded", overrides)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://me:sk-secret@h/v1", "https://h/v1?key=sk-secret", "https://h/v1#sk-secret"])
+def test_an_address_with_a_key_in_it_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageProblem, match="put the key into the variable OPENAI_API_KEY") as caught:
+        load_config("embedded", ["prompts.engine=openai", "prompts.model=m", f"prompts.base_url={url}"])
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_what_decides_the_text_is_content_and_how_it_is_made_is_not() -> None:
+    base = load_config("voc").fingerprint()
+    for setting in ("prompts.revision=main", "prompts.dtype=float16", "prompts.lora=/adapter", "prompts.model=other"):
+        assert load_config("voc", [setting]).fingerprint() != base
+    for setting in ("execution.vllm.tensor_parallel_size=4", "execution.vllm.bundles=[{CPU = 1}]", "execution.endpoint.max_retries=1"):
+        assert load_config("voc", [setting]).fingerprint() == base
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

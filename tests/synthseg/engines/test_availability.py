@@ -12,10 +12,13 @@ from huggingface_hub import constants
 
 from synthseg.config import load_config
 from synthseg.engines import availability
-from synthseg.engines.availability import missing_requirements
+from synthseg.engines.availability import check_endpoint, check_requirements, missing_requirements
+from synthseg.errors import UsageProblem
 from synthseg.gpus import Gpu
+from tests.synthseg.engines.endpoint import endpoint
 
 MAX_CPU_S = 3.0
+VLLM_ON_CPU = ("prompts.engine=vllm", "execution.vllm.bundles=[{CPU = 1}]")
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +107,35 @@ def test_the_command_says_so_in_moments_and_before_ray(preset: str, tmp_path: Pa
     assert f"synthseg fetch {preset}" in line
     assert not (tmp_path / "out").exists()
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < MAX_CPU_S
+
+
+def test_weights_that_vllm_lacks_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    assert missing_requirements(load_config("embedded", [*VLLM_ON_CPU, f"prompts.model={tmp_path}"])) == []
+    gone = load_config("embedded", [*VLLM_ON_CPU, f"prompts.model={tmp_path}/gone", f"prompts.lora={tmp_path}/none"])
+    model, lora = f"prompts.model: {tmp_path}/gone does not exist", f"prompts.lora: {tmp_path}/none does not exist"
+    assert missing_requirements(gone) == [model, lora]
+    gone = load_config("embedded", [*VLLM_ON_CPU, f"prompts.model={tmp_path}", f"prompts.lora={tmp_path}/none"])
+    assert missing_requirements(gone) == [lora]
+    with pytest.raises(UsageProblem, match=r"^embedded: not ready to run: prompts\.lora"):
+        check_requirements(gone, "run")
+
+
+def test_a_revision_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    settings = [*VLLM_ON_CPU, "prompts.model=some/model", f"prompts.revision={'a' * 40}"]
+    (line,) = missing_requirements(load_config("embedded", settings))
+    assert f"some/model@{'a' * 40} (prompts.model)" in line
+
+
+def test_a_cluster_that_is_joined_has_the_weights_on_its_own_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda name: object())
+    settings = ["prompts.engine=vllm", "prompts.model=/elsewhere/model", "execution.address=auto"]
+    assert missing_requirements(load_config("embedded", settings)) == []
+
+
+def test_only_an_endpoint_is_asked() -> None:
+    check_endpoint(load_config("embedded"))
+    with endpoint(lambda body: "Hi") as server:
+        check_endpoint(load_config("embedded", ["prompts.engine=openai", "prompts.model=m", f"prompts.base_url={server.url}"]))
+        assert len(server.seen) == 1

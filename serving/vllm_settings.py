@@ -1,0 +1,81 @@
+"""What Ray Serve LLM is told about a configuration. Needs neither Ray nor vLLM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synthseg.config.schema import RunConfig
+from synthseg.engines.vllm_weights import LocalModel
+
+SEED = 0
+"""vLLM's own seed. Every request brings one, so this decides nothing but what vLLM draws at its start."""
+_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+"""Nothing is downloaded and nothing reported while a run goes on."""
+_MAX_LORA_RANK = 64
+
+
+def served_name(config: RunConfig) -> str:
+    """What clients call the model."""
+    return Path(config.prompts.model).name if config.prompts.model.startswith(("/", ".", "~")) else config.prompts.model
+
+
+def request_model(config: RunConfig) -> str:
+    """What a request calls the model: the adapter, where there is one."""
+    return f"{served_name(config)}:lora" if config.prompts.lora else served_name(config)
+
+
+def llm_arguments(config: RunConfig, options: Mapping[str, Any], model: LocalModel | None = None) -> dict[str, Any]:
+    """Arguments of Ray Serve LLM's `LLMConfig`. `options` are those of a Serve deployment; `model` is known on the replica's node only."""
+    vllm = config.execution.vllm
+    actor = options.get("ray_actor_options", {})
+    environment = {**actor.get("runtime_env", {}).get("env_vars", {}), **_ENVIRONMENT}
+    arguments: dict[str, Any] = {
+        "model_loading_config": {"model_id": served_name(config), "model_source": str(model.path) if model else config.prompts.model},
+        "engine_kwargs": engine_arguments(config),
+        "accelerator_type": vllm.accelerator_type or None,
+        "deployment_config": {
+            **options,
+            # The devices are in the bundles; the replica itself only talks to the processes that hold them.
+            "ray_actor_options": {"num_cpus": vllm.num_cpus, "runtime_env": {"env_vars": environment}},
+        },
+        "runtime_env": {"env_vars": environment},
+    }
+    if vllm.bundles:
+        arguments["placement_group_config"] = {"bundles": [dict(bundle) for bundle in vllm.bundles], "strategy": vllm.placement}
+    return arguments
+
+
+def engine_arguments(config: RunConfig) -> dict[str, Any]:
+    """Arguments of vLLM's engine."""
+    vllm, prompts = config.execution.vllm, config.prompts
+    arguments: dict[str, Any] = {
+        "dtype": prompts.dtype,
+        "tensor_parallel_size": vllm.tensor_parallel_size,
+        "max_model_len": vllm.max_model_len,
+        "max_num_seqs": vllm.max_num_seqs,
+        "gpu_memory_utilization": vllm.gpu_memory_utilization,
+        "enable_prefix_caching": vllm.enable_prefix_caching,
+        "enforce_eager": vllm.enforce_eager,
+        "seed": SEED,
+        "trust_remote_code": False,
+        # Requests say how to sample; without this, a file beside the weights adds to it.
+        "generation_config": "vllm",
+        # Where white space is free, a small model can spend all its tokens on it, and the reply does not parse.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+    }
+    if prompts.lora:
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _MAX_LORA_RANK}
+    return arguments
+
+
+def resources(config: RunConfig) -> dict[str, float]:
+    """Logical resources that one replica takes of the cluster."""
+    vllm = config.execution.vllm
+    bundles = vllm.bundles or tuple({"GPU": 1.0} for _ in range(vllm.tensor_parallel_size))
+    total: dict[str, float] = {"CPU": vllm.num_cpus}
+    for bundle in bundles:
+        for name, amount in bundle.items():
+            total[name] = total.get(name, 0.0) + amount
+    return total

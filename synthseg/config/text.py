@@ -1,0 +1,48 @@
+"""How text engines are carried out: vLLM's resources, and the calls of an endpoint. What decides the text stands in [prompts]."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from synthseg.config.section import Section
+
+
+class VllmConfig(Section):
+    """One vLLM replica of Ray Serve LLM: the devices it takes and how it uses their memory."""
+
+    tensor_parallel_size: int = Field(default=1, gt=0)
+    """Devices that hold one copy of the model between them."""
+    accelerator_type: str = ""
+    """Only on nodes with such a device, by Ray's name: L4, A100, H100. Empty takes any."""
+    bundles: tuple[dict[str, float], ...] = ()
+    """Resources of each worker, such as [{GPU = 1, CPU = 1}]; empty means one GPU for each of tensor_parallel_size. [{CPU = 1}] runs
+    vLLM's CPU build."""
+    placement: str = Field(default="PACK", pattern="^(STRICT_)?(PACK|SPREAD)$")
+    """Ray's placement strategy for the workers."""
+    max_model_len: int = Field(default=4096, gt=0)
+    """Longest prompt and answer together, in tokens."""
+    max_num_seqs: int = Field(default=256, gt=0)
+    """Most requests decoded at once."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of the device's memory for weights and KV cache; on CPUs, of the machine's."""
+    enable_prefix_caching: bool = True
+    """Keep the KV cache of beginnings that prompts share, such as the agent's worked example."""
+    enforce_eager: bool = False
+    """No CUDA graphs and no compilation: a faster start, slower tokens."""
+    num_cpus: float = Field(default=1.0, ge=0)
+    """Logical CPUs of the replica itself, besides those of its workers."""
+
+
+class EndpointConfig(Section):
+    """Calls of the endpoint of engine `openai`."""
+
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the key, on every node that asks the endpoint. Unset or empty sends none."""
+    max_concurrent: int = Field(default=16, gt=0)
+    """Requests one text replica keeps open."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """The endpoint may be silent this long."""
+    max_retries: int = Field(default=6, ge=0)
+    """Tries after the first one, with growing pauses, for 408, 409, 429, 5xx, time-outs and broken connections."""
+    max_retry_wait_s: float = Field(default=120.0, gt=0)
+    """Longest pause before a retry; an endpoint that asks for more by Retry-After ends the run."""

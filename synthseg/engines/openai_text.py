@@ -1,0 +1,274 @@
+"""Any server that speaks OpenAI's completions (vLLM, SGLang, llama.cpp, `synthseg serve`, hosted ones), reached through httpx.
+
+The key is read from the environment when an engine is built, is sent in one header, and is cut out of whatever the server says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpx
+
+from synthseg.config.text import EndpointConfig
+from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, error_message, streamed
+from synthseg.engines.text import TextReply, TextRequest
+from synthseg.errors import RunFailure, UsageProblem
+from synthseg.ids import digest
+
+_RETRYABLE: Final = frozenset({408, 409, 425, 429})
+_FIRST_PAUSE_S: Final = 0.5
+_CONNECT_TIMEOUT_S: Final = 10.0
+_WRAPPED: Final = "reply"
+"""Key of a reply whose schema had to be put into an object."""
+
+
+class _Again(Exception):
+    """This try failed in a way that another may mend; `pause_s` is what the server asked for, if it did."""
+
+    def __init__(self, reason: str, pause_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.pause_s = pause_s
+
+
+@dataclass(slots=True)
+class Connection:
+    """Connections and the bound on open requests; both belong to one event loop."""
+
+    http: httpx.AsyncClient
+    slots: asyncio.Semaphore
+
+
+class OpenAiEngine:
+    """Text engine at an endpoint. It takes any number of requests at once and keeps `max_concurrent` of them open.
+
+    Equal requests get equal text only as far as the server keeps to the seed.
+    """
+
+    def __init__(self, base_url: str, model: str, settings: EndpointConfig | None = None) -> None:
+        self._settings = settings or EndpointConfig()
+        self._url = base_url.rstrip("/")
+        self._model = model
+        self._key = os.environ.get(self._settings.api_key_env, "").strip()
+        self._wraps = False
+        self.digest = digest("openai", self._url, model)
+        self.max_concurrent = self._settings.max_concurrent
+
+    def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
+        """One reply a request, in order. UsageProblem when the endpoint refuses one, RunFailure when it cannot be reached. Not for
+        code that runs in an event loop, which has `answer`.
+        """
+        return asyncio.run(self._generate(requests))
+
+    def check(self) -> None:
+        """One token, without retries: UsageProblem or RunFailure, with the way out, when this endpoint cannot serve the model."""
+        asyncio.run(self._check())
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """Connections for `answer` and `tell`, closed at the end."""
+        limits = httpx.Limits(max_connections=self.max_concurrent, max_keepalive_connections=self.max_concurrent)
+        timeout = httpx.Timeout(self._settings.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._settings.timeout_s), pool=None)
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout) as http:
+            yield Connection(http, asyncio.Semaphore(self.max_concurrent))
+
+    async def answer(self, connection: Connection, request: TextRequest) -> TextReply:
+        """The reply to one request; the errors of `generate`."""
+        async with connection.slots:
+            return await self._answer(connection, request, self._settings.max_retries)
+
+    async def tell(self, connection: Connection, request: TextRequest) -> AsyncGenerator[str | TextReply, None]:
+        """Pieces of the text as they come, then the reply; the errors of `generate`. Only what fails before the first piece is retried."""
+        async with connection.slots:
+            pauses = self._pauses(self._settings.max_retries)
+            while True:
+                telling, begun = CompletionStream(), False
+                try:
+                    async with aclosing(self._lines(connection, request)) as lines:
+                        async for line in lines:
+                            if piece := telling.take(line):
+                                begun = True
+                                yield piece
+                    yield telling.reply()
+                except _Again as failed:
+                    if begun:
+                        raise self._given_up(failed, 0) from failed
+                    await pauses.after(failed)
+                except Refused as refused:
+                    raise self._problem(refused) from None
+                else:
+                    return
+
+    async def _generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
+        async with self.connected() as connection:
+            return list(await asyncio.gather(*(self.answer(connection, request) for request in requests)))
+
+    async def _check(self) -> None:
+        async with self.connected() as connection:
+            await self._answer(connection, TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1), max_retries=0)
+
+    async def _answer(self, connection: Connection, request: TextRequest, max_retries: int) -> TextReply:
+        pauses = self._pauses(max_retries)
+        while True:
+            wraps = self._wraps and _has_bare_schema(request)
+            try:
+                response = await self._post(connection, _wrapped(request) if wraps else request)
+                reply = completion_reply(_json(response))
+            except _Again as failed:
+                await pauses.after(failed)
+            except Refused as refused:
+                # Some servers hold replies to objects only; the schema is then sent as the one property of an object.
+                if refused.status not in (400, 422) or self._wraps or not _has_bare_schema(request):
+                    raise self._problem(refused) from None
+                self._wraps = True
+            else:
+                return _unwrapped(reply) if wraps else reply
+
+    async def _post(self, connection: Connection, request: TextRequest) -> httpx.Response:
+        with _transport_errors():
+            response = await connection.http.post(self._path(request), json=completion_body(request, self._model))
+        self._check_status(response)
+        return response
+
+    async def _lines(self, connection: Connection, request: TextRequest) -> AsyncGenerator[str, None]:
+        body = streamed(completion_body(request, self._model))
+        with _transport_errors():
+            async with connection.http.stream("POST", self._path(request), json=body) as response:
+                if response.is_error:
+                    await response.aread()
+                self._check_status(response)
+                async for line in response.aiter_lines():
+                    yield line
+
+    def _path(self, request: TextRequest) -> str:
+        return f"{self._url}/{'chat/completions' if request.prompt is None else 'completions'}"
+
+    def _check_status(self, response: httpx.Response) -> None:
+        """_Again or Refused unless the response is a success."""
+        status = response.status_code
+        if response.is_success:
+            return
+        said = self._safe(error_message(_json_or_text(response)))
+        if status in _RETRYABLE or status >= 500:
+            raise _Again(f"{status}: {said}", _retry_after_s(response.headers))
+        raise Refused(status, said)
+
+    def _problem(self, refused: Refused) -> UsageProblem | RunFailure:
+        """One line with the way out."""
+        status, said, variable = refused.status, self._safe(refused.message), self._settings.api_key_env
+        if status in (401, 403):
+            fix = f"the key in {variable} does not open it" if self._key else f"put a key into the environment variable {variable}"
+            return UsageProblem(f"prompts.base_url: {self._url} answered {status} ({said}); {fix}")
+        if status in (404, 405):
+            return UsageProblem(
+                f"prompts.model: {self._url} answered {status} for '{self._model}' ({said}); take a model of its /models, "
+                "and an address that ends where /chat/completions begins, usually in /v1"
+            )
+        if 300 <= status < 400:
+            return UsageProblem(f"prompts.base_url: {self._url} answered {status}, a redirect; give the address that it leads to")
+        if status < 500:
+            return UsageProblem(f"prompts.engine: the endpoint refused a request: {said}")
+        return RunFailure(f"prompts.base_url: {self._url} failed ({said})")
+
+    def _pauses(self, max_retries: int) -> _Pauses:
+        return _Pauses(max_retries, self._settings.max_retry_wait_s, self._given_up)
+
+    def _given_up(self, failed: _Again, num_retries: int) -> UsageProblem | RunFailure:
+        if isinstance(failed.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+            return UsageProblem(f"prompts.base_url: nothing answers at {self._url} ({failed}); start that server or correct the address")
+        tries = f" after {num_retries + 1} tries" if num_retries else ""
+        return RunFailure(
+            f"prompts.base_url: {self._url} did not answer{tries} ({failed}); wait and run the same command again, or lower "
+            "execution.endpoint.max_concurrent"
+        )
+
+    def _safe(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+class _Pauses:
+    """The waits between the tries of one request: what the server asked for, else twice the last one, with jitter."""
+
+    def __init__(self, max_retries: int, longest_s: float, give_up: Callable[[_Again, int], Exception]) -> None:
+        self._left = self._max_retries = max_retries
+        self._longest_s = longest_s
+        self._give_up = give_up
+        self._next_s = _FIRST_PAUSE_S
+
+    async def after(self, failed: _Again) -> None:
+        """Wait for the next try, or raise what says that there is none."""
+        asked_s = failed.pause_s
+        if not self._left or (asked_s is not None and asked_s > self._longest_s):
+            raise self._give_up(failed, self._max_retries - self._left) from failed
+        self._left -= 1
+        # Many requests that were turned away together must not come back together.
+        pause_s = min(self._next_s, self._longest_s) * random.uniform(0.75, 1.25) if asked_s is None else asked_s + random.uniform(0, 0.25)
+        self._next_s *= 2
+        await asyncio.sleep(pause_s)
+
+
+@contextmanager
+def _transport_errors() -> Iterator[None]:
+    """Broken connections and time-outs as _Again, with httpx's error as the cause."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise _Again(str(error) or type(error).__name__) from error
+    except httpx.InvalidURL as error:
+        raise Refused(404, str(error)) from error
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise Refused(404, "the answer is not JSON") from error
+
+
+def _json_or_text(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return response.text
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header, which holds a number or a date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _has_bare_schema(request: TextRequest) -> bool:
+    return request.json_schema is not None and request.json_schema.get("type") != "object"
+
+
+def _wrapped(request: TextRequest) -> TextRequest:
+    """The same request, its schema as the one property of an object, which takes a few tokens more."""
+    schema = {"type": "object", "properties": {_WRAPPED: request.json_schema}, "required": [_WRAPPED], "additionalProperties": False}
+    return replace(request, json_schema=schema, max_tokens=request.max_tokens + 16)
+
+
+def _unwrapped(reply: TextReply) -> TextReply:
+    """The property's JSON alone; a text that was cut short stays as it is."""
+    try:
+        return replace(reply, text=json.dumps(json.loads(reply.text)[_WRAPPED]))
+    except (KeyError, TypeError, ValueError):
+        return reply

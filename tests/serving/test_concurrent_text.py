@@ -1,0 +1,151 @@
+"""The replica interface of engines that batch for themselves, without Serve around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from serving.batching import QueueFull
+from serving.concurrent_text import ConcurrentText, Lanes
+from serving.endpoint_replica import EndpointReplica
+from serving.replicas import TEXT_ENGINE, Answer
+from synthseg.config.loading import load_config
+from synthseg.engines.text import TextReply, TextRequest
+from synthseg.errors import UsageProblem
+from tests.synthseg.engines.endpoint import Endpoint, Fault, endpoint
+
+
+def chat(content: str, seed: int = 1) -> TextRequest:
+    return TextRequest(({"role": "user", "content": content},), seed=seed)
+
+
+class Gated(ConcurrentText):
+    """Answers a request with its words once `gate` is open."""
+
+    def __init__(self, num_lanes: int = 4, max_held: int = 0) -> None:
+        self.lanes = Lanes(num_lanes, max_held)
+        self.engine_digest = "gated"
+        self.gate = asyncio.Event()
+        self.left = 0
+
+    async def complete_one(self, request: TextRequest) -> TextReply:
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+        return TextReply(request.messages[0]["content"], "stop", 1, 1)
+
+    async def tell_one(self, request: TextRequest) -> AsyncGenerator[str | TextReply, None]:
+        for piece in request.messages[0]["content"].split():
+            yield piece
+            await self.gate.wait()
+        yield await self.complete_one(request)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_all_requests_are_in_the_engine_at_once_and_answered_in_order() -> None:
+    async def scenario() -> None:
+        replica = Gated()
+        asked = asyncio.create_task(replica.generate([chat(f"text {i}") for i in range(6)]))
+        await settle()
+        stats = await replica.stats()
+        assert (stats.deployment, stats.running, stats.queued, stats.max_batch_size) == (TEXT_ENGINE, 4, 2, 4)
+        replica.gate.set()
+        assert [reply.text for reply in await asked] == [f"text {i}" for i in range(6)]
+        stats = await replica.stats()
+        assert (stats.running, stats.queued, stats.requests) == (0, 0, 6)
+
+    asyncio.run(scenario())
+
+
+def test_time_is_shared_among_those_that_ran_together() -> None:
+    async def scenario() -> None:
+        replica = Gated(num_lanes=4)
+        answers = [asyncio.create_task(replica.answer(chat("x"), 5)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        replica.gate.set()
+        total = sum(answer.engine_s for answer in await asyncio.gather(*answers))
+        assert 0.2 * 0.8 < total < 0.2 * 2.5
+        assert (await replica.stats()).engine_s == pytest.approx(total)
+
+    asyncio.run(scenario())
+
+
+def test_too_many_are_refused_at_once() -> None:
+    async def scenario() -> None:
+        replica = Gated(max_held=2)
+        held = [asyncio.create_task(replica.answer(chat("x"), 5)) for _ in range(2)]
+        await settle()
+        with pytest.raises(QueueFull):
+            await replica.answer(chat("y"), 5)
+        with pytest.raises(QueueFull):
+            await anext(aiter(replica.stream(chat("y"), 5)))
+        replica.gate.set()
+        await asyncio.gather(*held)
+        assert (await replica.answer(chat("y"), 5)).result.text == "y"
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_gives_the_work_up() -> None:
+    async def scenario() -> None:
+        replica = Gated()
+        with pytest.raises(TimeoutError):
+            await replica.answer(chat("x"), 0.02)
+        assert replica.left == 1
+        with pytest.raises(TimeoutError):
+            async for _ in replica.stream(chat("a b"), 0.02):
+                pass
+        assert (await replica.stats()).running == 0
+
+    asyncio.run(scenario())
+
+
+def test_silence_is_measured_only_while_there_is_work() -> None:
+    async def scenario() -> None:
+        replica = Gated()
+        await asyncio.sleep(0.05)
+        assert replica.lanes.silent_s() == 0
+        asked = asyncio.create_task(replica.answer(chat("x"), 5))
+        await settle()
+        await asyncio.sleep(0.05)
+        assert 0.04 < replica.lanes.silent_s() < 2
+        replica.lanes.progress()
+        assert replica.lanes.silent_s() < 0.04
+        replica.gate.set()
+        await asked
+        assert replica.lanes.silent_s() == 0
+
+    asyncio.run(scenario())
+
+
+def endpoint_replica(server: Endpoint, **limits: Any) -> Any:
+    config = load_config("embedded", ["prompts.engine=openai", "prompts.model=small", f"prompts.base_url={server.url}"])
+    return EndpointReplica.func_or_class(config, **limits)
+
+
+def test_an_endpoint_is_asked_like_any_text_replica() -> None:
+    async def scenario(server: Endpoint) -> None:
+        replica = endpoint_replica(server)
+        replies = await replica.generate([chat("a", 1), chat("b", 2)])
+        assert [reply.text for reply in replies] == ["a 1", "b 2"]
+        answer = await replica.answer(chat("c", 3), 5)
+        assert answer.result.text == "c 3"
+        pieces = [piece async for piece in replica.stream(chat("a long story", 4), 5)]
+        assert isinstance(pieces[-1], Answer)
+        assert "".join(pieces[:-1]) == pieces[-1].result.text == "a long story 4"
+        server.faults = [Fault(404, {"error": {"message": "gone"}})]
+        with pytest.raises(UsageProblem, match=r"prompts\.model: .* answered 404 for 'small' \(gone\)"):
+            await replica.answer(chat("d"), 5)
+        assert len(await replica.digest()) == 24
+
+    with endpoint(lambda body: f"{body['messages'][-1]['content']} {body['seed']}") as server:
+        asyncio.run(scenario(server))
