@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -18,7 +18,7 @@ def machine(*packages: str) -> dict[str, Any]:
     """Date, processor, threads, GPU and the versions of `packages`, as far as they are installed."""
     found = {distribution.metadata["Name"]: distribution.version for distribution in metadata.distributions()}
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "cpu": _cpu(),
         "num_cpus": len(os.sched_getaffinity(0)),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS", ""),

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.machine import machine, peak_memory_bytes, write_results
 from synthseg.engines.scorer import Embeddings
-from synthseg.prompts.indexes import NUM_PROBES, ClusteredIndex, FlatIndex, Index
+from synthseg.prompts.indexes import NUM_PROBES, ClusteredIndex, FlatIndex
 
 SIZES = (10_000, 100_000, 300_000, 1_000_000)
 DIM = 512
@@ -60,7 +60,7 @@ class Prompts:
         return _unit(sum(np.float32(np.sqrt(WEIGHTS[name])) * part for name, part in parts.items()))
 
     def variants(self, rows: Embeddings, number: int) -> Embeddings:
-        """Each row (N, D) moved, along the same spectrum as rows differ, until its cosine with the old one is 0.85 to 0.99, evenly spread."""
+        """Each row (N, D) moved, along the same spectrum as rows differ, to a cosine of 0.85 to 0.99 with the old one, evenly spread."""
         rng = np.random.default_rng([self._seed, number, 1])
         cosine = rng.uniform(0.85, 0.99, (len(rows), 1)).astype(np.float32)
         moved = (rng.standard_normal(rows.shape, dtype=np.float32) * self._own) @ self._rotation
