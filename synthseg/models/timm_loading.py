@@ -29,11 +29,20 @@ def load_timm(name: str, weights: str, field: str, **settings: Any) -> nn.Module
     # The overlay is the one way that fits positions and drops the head. Models whose own weights are numpy files of JAX must be told
     # that this file is none.
     overlay = {"file": str(file), "source": None, "custom_load": file.suffix == _NPZ}
+    return _created(source, field, weights, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
+
+
+def bare_timm(name: str, field: str, **settings: Any) -> nn.Module:
+    """The same model before its weights, for a checkpoint that has them all. Raises as `load_timm` does."""
+    return _created(_source(name, field), field, "", pretrained=False, **settings)
+
+
+def _created(source: str, field: str, weights: str, **settings: Any) -> nn.Module:
     try:
-        return cast(nn.Module, timm.create_model(source, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **settings))
+        return cast(nn.Module, timm.create_model(source, num_classes=0, **settings))
     except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UsageProblem(f"{field}: '{name}' with weights '{weights}' cannot be loaded: {reason}") from error
+        raise UsageProblem(f"{field}: '{source}' with weights '{weights}' cannot be loaded: {reason}") from error
 
 
 def _source(name: str, field: str) -> str:
