@@ -24,7 +24,6 @@ from synthseg.models.timm_loading import load_timm
 from synthseg.models.tower import Grid, TimmTower
 from synthseg.taxonomy import taxonomy
 
-
 TEXT_BATCH = 256
 """Texts embedded at once: descriptors are thousands."""
 

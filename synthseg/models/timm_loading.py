@@ -65,7 +65,9 @@ def _file(name: str, source: str, weights: str, field: str) -> Path:
     else:
         hub_id = hub_id_of_timm(name)
         if not hub_id:
-            raise UsageProblem(f"{field}: timm knows no weights of '{name}'; add its tag, or set {field.removesuffix('model')}weights to a file")
+            raise UsageProblem(
+                f"{field}: timm knows no weights of '{name}'; add its tag, or set {field.removesuffix('model')}weights to a file"
+            )
         path = local_snapshot(hub_id, field)
     if path.is_file():
         return path

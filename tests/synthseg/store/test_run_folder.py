@@ -35,8 +35,8 @@ def test_a_run_is_held_to_the_weights_it_was_begun_with(tmp_path: Path) -> None:
     RunFolder.create(str(tmp_path), config).hold_to_weights(begun)
     again = RunFolder.create(str(tmp_path), config)
     again.hold_to_weights(begun)
-    for setting in begun:
-        with pytest.raises(UsageProblem, match=rf"other weights \({begun[setting]}\) than {setting} loads now \(new\).*--out"):
+    for setting, old in begun.items():
+        with pytest.raises(UsageProblem, match=rf"other weights \({old}\) than {setting} loads now \(new\).*--out"):
             again.hold_to_weights({**begun, setting: "new"})
     assert again.config() == config
 
@@ -57,7 +57,7 @@ def test_the_scorer_that_an_earlier_version_noted_still_holds(tmp_path: Path) ->
     record = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "scorer_digest": "old"}))
     RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "old", "segmenter.clip_model": "any"})
-    with pytest.raises(UsageProblem, match="scoring.model"):
+    with pytest.raises(UsageProblem, match=r"scoring\.model"):
         RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "new"})
 
 
