@@ -139,7 +139,7 @@ def test_embedded_head_starts_as_the_zero_shot_head(monkeypatch):
     clip = open_clip.create_model(f"local-dir:{EMBEDDED_CLIP}", load_weights=False).eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{EMBEDDED_CLIP}")
     loaded = LoadedClip(clip, tokenizer, (0.5,) * 3, (0.25,) * 3, (128, 128), "random")
-    monkeypatch.setattr(module, "load_open_clip", lambda *_: loaded)
+    monkeypatch.setattr(module, "load_open_clip", lambda *_, **__: loaded)
     model = new_classifier(config(model="embedded")).eval()
     with torch.no_grad():
         tokens = model.trunk.norm(torch.randn(500, model.trunk.embed_dim))
