@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 from torch import nn
@@ -39,10 +39,11 @@ def bare_timm(name: str, field: str, **settings: Any) -> nn.Module:
 
 def _created(source: str, field: str, weights: str, **settings: Any) -> nn.Module:
     try:
-        return cast(nn.Module, timm.create_model(source, num_classes=0, **settings))
+        model: nn.Module = timm.create_model(source, num_classes=0, **settings)
     except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageProblem(f"{field}: '{source}' with weights '{weights}' cannot be loaded: {reason}") from error
+    return model
 
 
 def _source(name: str, field: str) -> str:

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
-import faiss
+import faiss as typed_faiss
 import numpy as np
 
 from synthseg.engines.scorer import Embeddings
 
+faiss: Any = typed_faiss
+"""Its types lack what the classes inherit."""
 NUM_PROBES: Final = 32
 """Cells a query looks into. benchmarks/memory.py measures what that misses."""
 POINTS_PER_CELL: Final = 64
@@ -104,7 +106,7 @@ class ClusteredIndex:
         """Make the cells for `rows` (N, D) and put the rows into them."""
         count, dim = rows.shape
         num_cells = 1 << max(0, round(np.log2(np.sqrt(count))))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, num_cells, faiss.METRIC_INNER_PRODUCT)
+        index: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, num_cells, faiss.METRIC_INNER_PRODUCT)
         settings = index.cp
         settings.niter, settings.seed, settings.spherical = KMEANS_ITERATIONS, SEED, True
         # FAISS wants 39 rows a cell; a small index has what it has.
@@ -141,7 +143,8 @@ def _best(index: Any, rows: Embeddings) -> Embeddings:
         return np.full(len(rows), -1, np.float32)
     similarities, _ = index.search(_contiguous(rows), 1)
     # FAISS answers the lowest float where the cells looked into are empty.
-    return np.maximum(similarities[:, 0], np.float32(-1))
+    best: Embeddings = np.maximum(similarities[:, 0], np.float32(-1))
+    return best
 
 
 def _reconstructed(index: Any) -> Embeddings:
