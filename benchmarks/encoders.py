@@ -143,9 +143,8 @@ def main() -> None:
             measured[f"scoring {precision}"] = scoring(scorer, precision, arguments.num_images, arguments.side, device)
     measured["training step bf16"] = training_step(scorer.loaded.model, scorer.loaded.image_size[0], arguments.batch, device)
     for name, found in measured.items():
-        print(
-            f"{name:20} {found['ours_per_s']:9.1f} images/s, {found['share']:.3f} of the bare loop ({found['share_min']:.3f}-{found['share_max']:.3f})"
-        )
+        spread = f"{found['share_min']:.3f}-{found['share_max']:.3f}"
+        print(f"{name:20} {found['ours_per_s']:9.1f} images/s, {found['share']:.3f} of the bare loop ({spread})")
     gpu_bytes = torch.cuda.max_memory_allocated() if device == "cuda" else 0
     results = {**machine("torch", "open_clip_torch", "timm"), "settings": vars(arguments), "measured": measured}
     print(write_results(f"encoders-{device}", {**results, "peak_memory_bytes": peak_memory_bytes(), "peak_gpu_memory_bytes": gpu_bytes}))
