@@ -165,7 +165,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     folder = Path(arguments.weights) if arguments.weights else EMBEDDED_CLIP
-    scorer = OpenClipScorer(f"local-dir:{folder}" if arguments.weights else EMBEDDED_NAME)
+    scorer = OpenClipScorer(f"local-dir:{folder}" if arguments.weights else EMBEDDED_NAME, device="cpu")
     found = measure(scorer, arguments.images)
     print(summary(found))
     for k, info in enumerate(VOC.classes):

@@ -25,8 +25,8 @@ from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
 from synthseg.engines.availability import check_endpoint, check_requirements
-from synthseg.engines.registry import build_scorer
 from synthseg.errors import RunFailure, UsageProblem
+from synthseg.models.identity import weights_digests
 from synthseg.progress import Progress
 from synthseg.report import build_report
 from synthseg.stacks import clear, stacks_folder
@@ -181,7 +181,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     if _needs_prompts(config, out):
         check_endpoint(config)
     folder = RunFolder.create(out, config)
-    folder.hold_to_scorer(build_scorer(config).digest)
+    folder.hold_to_weights(weights_digests(config))
     run = _Run(config, folder, progress)
     started = time.monotonic()
     stages = {
@@ -221,6 +221,7 @@ def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
     if not folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
         raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
     check_requirements(config, "run")
+    folder.hold_to_weights(weights_digests(config))
     with full_disk_named(), ray_session(config, verbose=verbose):
         _Run(config, folder, progress).evaluate()
     build_report(out)

@@ -50,6 +50,11 @@ class _SharedScorer:
         with self._lock:
             return self._scorer.embed_texts(texts)
 
+    def embed_fixed_texts(self, texts: Sequence[str]) -> Embeddings:
+        """As the scorer does."""
+        with self._lock:
+            return self._scorer.embed_fixed_texts(texts)
+
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> Embeddings:
         """As the scorer does."""
         with self._lock:

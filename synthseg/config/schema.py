@@ -78,6 +78,9 @@ class ScoringConfig(Section):
     model: str
     """open_clip model name; `embedded` is the one in the package."""
     weights: str = ""
+    """A file, or one of open_clip's tags for the model's name."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products over images; texts, on whose cosines prompts are accepted, are always fp32."""
     keep_per_prompt: int = Field(default=2, gt=0)
     min_class_score: float = Field(default=0.0)
     """Class-relative threshold: z-score of an asked class among all classes of the same image, in logits; needs no other image."""

@@ -43,4 +43,4 @@ def build_scorer(config: RunConfig) -> Scorer:
     """The frozen CLIP of `scoring.model`. UsageProblem when its weights are missing."""
     from synthseg.engines.open_clip_scorer import OpenClipScorer
 
-    return OpenClipScorer(config.scoring.model, config.scoring.weights)
+    return OpenClipScorer(config.scoring.model, config.scoring.weights, precision=config.scoring.precision)

@@ -25,6 +25,10 @@ class Scorer(Protocol):
         """Unit embeddings (N, D) of `texts`."""
         ...
 
+    def embed_fixed_texts(self, texts: Sequence[str]) -> Embeddings:
+        """The same for texts that every process of a run starts from, such as class words: a scorer may keep them."""
+        ...
+
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> Embeddings:
         """Unit embeddings (N, D) of RGB images, each (H, W, 3)."""
         ...

@@ -26,7 +26,7 @@ class ClassHead:
     def __init__(self, scorer: Scorer, classes: Sequence[ClassInfo], background_words: Sequence[str]) -> None:
         names = {name for info in classes for name in (info.name, info.display)}
         words = [info.clip_text or info.display for info in classes] + [word for word in background_words if word not in names]
-        texts = scorer.embed_texts([template.format(word) for template in TEMPLATES for word in words])
+        texts = scorer.embed_fixed_texts([template.format(word) for template in TEMPLATES for word in words])
         mean = texts.reshape(len(TEMPLATES), len(words), -1).mean(axis=0)
         self._prototypes = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
         self._num_classes = len(classes)

@@ -28,6 +28,7 @@ from synthseg.labels.probabilities import TEMPLATES
 from synthseg.models.clip_loading import LoadedClip, load_open_clip
 from synthseg.models.patch_contrast import patch_contrast
 from synthseg.models.prototypes import build_prototypes
+from synthseg.models.timm_loading import bare_timm, load_timm
 from synthseg.records import UNKNOWN
 from synthseg.weights import EMBEDDED_CLIP
 
@@ -130,7 +131,7 @@ def new_classifier(config: RunConfig) -> PatchClassifier:
     if section.model != EMBEDDED:
         return _timm_classifier(config, pretrained=True)
     classifier = _embedded_classifier(config)
-    loaded = load_open_clip(EMBEDDED, section.weights)
+    loaded = load_open_clip(EMBEDDED, section.weights, field="classifier.model")
     classifier.trunk.load_state_dict(cast(Any, loaded.model).visual.trunk.state_dict())
     _start_head_from_texts(classifier, loaded, config)
     return classifier
@@ -181,19 +182,15 @@ def _embedded_classifier(config: RunConfig) -> PatchClassifier:
 
 def _timm_classifier(config: RunConfig, *, pretrained: bool) -> PatchClassifier:
     section = config.classifier
-    source: dict[str, Any] = {"pretrained": pretrained, "dynamic_img_size": True}  # opinions may be formed at another size
-    if pretrained and section.weights:
-        # Through the overlay timm fits positions to the image size and leaves a file's own head out; checkpoint_path does neither.
-        source["pretrained_cfg_overlay"] = {"file": section.weights}
-    try:
-        trunk = timm.create_model(section.model, num_classes=0, img_size=section.image_size, **source)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageProblem(f"classifier.model: '{section.model}' with weights '{section.weights}' cannot be loaded: {reason}") from error
+    settings: dict[str, Any] = {"img_size": section.image_size, "dynamic_img_size": True}  # opinions may be formed at another size
+    if pretrained:
+        trunk = load_timm(section.model, section.weights, "classifier.model", **settings)
+    else:
+        trunk = bare_timm(section.model, "classifier.model", **settings)
     if not isinstance(trunk, VisionTransformer):
         raise UsageProblem(f"classifier.model: '{section.model}' is no plain vision transformer; name a timm vit_* or deit_* model")
-    settings = cast(dict[str, Any], trunk.pretrained_cfg)
-    return PatchClassifier(trunk, len(config.classes), section, settings["mean"], settings["std"])
+    statistics = cast(dict[str, Any], trunk.pretrained_cfg)
+    return PatchClassifier(trunk, len(config.classes), section, statistics["mean"], statistics["std"])
 
 
 def _resized(image: Image, size: int) -> Image:

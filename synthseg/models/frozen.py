@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +19,13 @@ from synthseg.models.clip_loading import LoadedClip, load_open_clip
 from synthseg.models.encoder import IMAGENET_MEAN, IMAGENET_STD, FrozenClipEncoder, FrozenEncoder
 from synthseg.models.prototypes import Prototypes, build_prototypes
 from synthseg.models.pseudo_masks import PseudoMasker
+from synthseg.models.text_cache import cached_embeddings
+from synthseg.models.timm_loading import load_timm
 from synthseg.models.tower import Grid, TimmTower
 from synthseg.taxonomy import taxonomy
+
+TEXT_BATCH = 256
+"""Texts embedded at once: descriptors are thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +71,28 @@ def load_frozen(
     `loaded` saves loading the CLIP again; `descriptors` are texts about a class's looks per canonical name.
     """
     section = config.segmenter
-    loaded = loaded or load_open_clip(section.clip_model, section.clip_weights)
+    is_given = loaded is not None
+    loaded = loaded or load_open_clip(section.clip_model, section.clip_weights, field="segmenter.clip_model")
     model = loaded.model.to(device).eval().requires_grad_(False)
     clip: Any = model
 
     @torch.no_grad()
     def embed(texts: Sequence[str]) -> Embeddings:
-        encoded: Tensor = clip.encode_text(loaded.tokenizer(list(texts)).to(device))
-        return F.normalize(encoded.float(), dim=-1).cpu().numpy()
+        rows = [
+            clip.encode_text(loaded.tokenizer(list(texts[start : start + TEXT_BATCH])).to(device))
+            for start in range(0, len(texts), TEXT_BATCH)
+        ]
+        return F.normalize(torch.cat(rows).float(), dim=-1).cpu().numpy()
+
+    def embed_once(texts: Sequence[str]) -> Embeddings:
+        # The digest of a model that was handed over may stand for less than its weights.
+        return embed(texts) if is_given else cached_embeddings(embed, loaded.digest, device.type, texts)
 
     prototypes = build_prototypes(
         config.class_infos(),
         taxonomy(config.taxonomy).background_words,
         section.text_templates,
-        embed,
+        embed_once,
         descriptors,
         section.num_attributes,
         np.random.default_rng(derive_seed("attributes", config.seed)),
@@ -93,7 +105,6 @@ def load_frozen(
 def _load_dino(section: SegmenterConfig, device: torch.device) -> FrozenEncoder:
     if not section.dino_model:
         raise UsageProblem("segmenter.dino_model: mode clip_dino needs a timm model name, such as vit_base_patch14_dinov2.lvd142m")
-    source = {"checkpoint_path": section.dino_weights} if section.dino_weights else {"pretrained": True}
-    trunk: Any = timm.create_model(section.dino_model, num_classes=0, **source)
+    trunk: Any = load_timm(section.dino_model, section.dino_weights, "segmenter.dino_model")
     tower = TimmTower(trunk, trunk.pretrained_cfg["input_size"][-1])
     return FrozenEncoder(tower, trunk, IMAGENET_MEAN, IMAGENET_STD, section.precision == "bf16").to(device)

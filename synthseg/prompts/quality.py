@@ -95,7 +95,7 @@ def rating_share(marks: tuple[int, int, int]) -> float:
 
 def class_prototypes(classes: Sequence[ClassInfo], scorer: Scorer) -> Embeddings:
     """(K, D) unit embeddings of "a photo of CLASS" for every class of the taxonomy."""
-    return scorer.embed_texts([f"a photo of {'an' if c.display[0] in 'aeio' else 'a'} {c.prompt_text}" for c in classes])
+    return scorer.embed_fixed_texts([f"a photo of {'an' if c.display[0] in 'aeio' else 'a'} {c.prompt_text}" for c in classes])
 
 
 def _margins(cosines: Embeddings, row: int) -> Embeddings:

@@ -20,6 +20,8 @@ from synthseg.store.shards import ShardStore
 RUN = "run.json"
 METRICS = "metrics.json"
 EVENTS = "events.jsonl"
+_SCORER = "scorer_digest"
+"""Where earlier versions noted the weights of scoring.model."""
 _VERSIONED = (
     "torch",
     "ray",
@@ -31,6 +33,7 @@ _VERSIONED = (
     "vllm",
     "xllamacpp",
     "faiss-cpu",
+    "faiss-gpu",
     "diffusers",
 )
 
@@ -74,21 +77,24 @@ class RunFolder:
         except (ValueError, KeyError, ValidationError) as error:
             raise CorruptData(f"{self.files.path(RUN)}: cannot be read ({error.__class__.__name__}); choose another --out") from error
 
-    def hold_to_scorer(self, digest: str) -> None:
-        """Note in run.json which scorer the run is made with. UsageProblem when it was begun with another one.
+    def hold_to_weights(self, digests: Mapping[str, str]) -> None:
+        """Note in run.json the weights that the run is made with, by the setting that names the model.
 
-        Runs of versions that noted none take the first one they meet.
+        UsageProblem when it was begun with others. What an earlier version did not note is taken as it is met first.
         """
         record = json.loads(self.files.read(RUN))
-        begun_with = record.get("scorer_digest")
-        if begun_with is None:
-            record["scorer_digest"] = digest
+        begun_with: dict[str, str] = {**record.get("weights", {})}
+        if _SCORER in record:
+            begun_with.setdefault("scoring.model", record[_SCORER])
+        for setting, digest in digests.items():
+            if begun_with.setdefault(setting, digest) != digest:
+                raise UsageProblem(
+                    f"out: '{self.out}' was begun with other weights ({begun_with[setting]}) than {setting} loads now ({digest}); "
+                    "put the old weights back, or use another --out"
+                )
+        if begun_with != record.get("weights"):
+            record["weights"] = begun_with
             self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
-        elif begun_with != digest:
-            raise UsageProblem(
-                f"out: '{self.out}' was begun with other CLIP weights ({begun_with}) than scoring.model loads now ({digest}); "
-                "put the old weights back, or use another --out"
-            )
 
     def event(self, kind: str, **details: Any) -> None:
         """Append what happened to events.jsonl, with the wall clock."""

@@ -4,7 +4,6 @@ import errno
 import uuid
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -73,10 +72,10 @@ def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: mod
 
 
 def test_other_clip_weights_are_refused_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start(str(tmp_path)).folder.hold_to_scorer("old")
-    monkeypatch.setattr(module, "build_scorer", lambda config: SimpleNamespace(digest="new"))
+    start(str(tmp_path)).folder.hold_to_weights({"segmenter.clip_model": "old"})
+    monkeypatch.setattr(module, "weights_digests", lambda config: {"segmenter.clip_model": "new"})
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
-    with pytest.raises(UsageProblem, match="other CLIP weights"):
+    with pytest.raises(UsageProblem, match=r"other weights \(old\) than segmenter.clip_model"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
 
 
@@ -98,11 +97,20 @@ def test_an_endpoint_is_not_asked_once_all_prompts_are_there(tmp_path: Path) -> 
     assert not module._needs_prompts(config, str(tmp_path))
 
 
+def test_evaluation_with_other_weights_is_refused_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = start(str(tmp_path)).folder
+    folder.files.write("segmenter/decoder.safetensors", b"")
+    folder.hold_to_weights({"scoring.model": "old"})
+    monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
+    with pytest.raises(UsageProblem, match=r"other weights \(old\) than scoring.model"):
+        module.evaluate_pipeline(str(tmp_path), verbose=False, progress=SilentProgress())
+
+
 def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(run: module._Run) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")
 
-    monkeypatch.setattr(module, "build_scorer", lambda config: SimpleNamespace(digest="the same"))
+    monkeypatch.setattr(module, "weights_digests", lambda config: {"scoring.model": "the same"})
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: nullcontext())
     monkeypatch.setattr(module._Run, "prompts", full)
     with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/ray/session'; free some and run the same command again$"):

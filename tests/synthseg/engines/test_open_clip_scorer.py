@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import synthseg.models.hybrid_vit  # noqa: F401  registers the tower
+from synthseg.engines import open_clip_scorer
 from synthseg.engines.open_clip_scorer import OpenClipScorer
 from synthseg.errors import UsageProblem
 from synthseg.models import clip_loading
@@ -97,3 +98,51 @@ def test_wrong_images_are_refused(folder):
     for image in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32)):
         with pytest.raises(UsageProblem, match="RGB uint8"):
             scorer.embed_images([image])
+
+
+def test_many_batches_prefetched_are_the_batches_one_by_one(folder, monkeypatch):
+    monkeypatch.setattr(open_clip_scorer, "BATCH_SIZE", 3)
+    scorer = OpenClipScorer(str(folder))
+    images = [np.random.default_rng(i).integers(0, 256, (90 + i, 70, 3), dtype=np.uint8) for i in range(11)]
+    expected = np.concatenate([scorer.embed_images(images[start : start + 3]) for start in range(0, 11, 3)])
+    np.testing.assert_array_equal(scorer.embed_images(images), expected)
+
+
+def test_pixels_are_normalised_as_floats_would_be_on_the_host(folder):
+    scorer = OpenClipScorer(str(folder))
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    mean, std = np.asarray(scorer.loaded.mean, np.float32), np.asarray(scorer.loaded.std, np.float32)
+    expected = (image.astype(np.float32) / np.float32(255) - mean) / std
+    np.testing.assert_array_equal(scorer.prepare([image])[0].permute(1, 2, 0).numpy(), expected)
+
+
+def test_bf16_moves_images_a_little_and_texts_not_at_all(folder):
+    exact, fast = OpenClipScorer(str(folder)), OpenClipScorer(str(folder), precision="bf16")
+    images = [np.random.default_rng(i).integers(0, 256, (128, 128, 3), dtype=np.uint8) for i in range(3)]
+    a, b = exact.embed_images(images), fast.embed_images(images)
+    assert (a != b).any()
+    assert b.dtype == np.float32
+    assert ((a * b).sum(axis=1) > 0.995).all()
+    np.testing.assert_array_equal(exact.embed_texts(["a dog"]), fast.embed_texts(["a dog"]))
+    assert exact.digest == fast.digest
+
+
+def test_fixed_texts_are_embedded_once_a_machine(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHSEG_CACHE", str(tmp_path))
+    first = OpenClipScorer(str(folder)).embed_fixed_texts(["a dog", "a cat"])
+    again = OpenClipScorer(str(folder))
+    np.testing.assert_array_equal(first, again.embed_texts(["a dog", "a cat"]))
+    monkeypatch.setattr(again, "embed_texts", lambda texts: pytest.fail("embedded again"))
+    np.testing.assert_array_equal(again.embed_fixed_texts(["a dog", "a cat"]), first)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_scores_as_a_cpu_does(folder):
+    images = [np.random.default_rng(i).integers(0, 256, (100, 140, 3), dtype=np.uint8) for i in range(200)]
+    cpu, gpu = OpenClipScorer(str(folder), device="cpu"), OpenClipScorer(str(folder))
+    assert gpu.digest == cpu.digest
+    np.testing.assert_allclose(gpu.embed_images(images), cpu.embed_images(images), atol=2e-3)
+    np.testing.assert_allclose(gpu.embed_texts(["a dog"]), cpu.embed_texts(["a dog"]), atol=1e-4)
+    fast = OpenClipScorer(str(folder), precision="bf16")
+    assert ((fast.embed_images(images) * cpu.embed_images(images)).sum(axis=1) > 0.99).all()

@@ -24,6 +24,9 @@ class WordScorer:
         rows = np.array([[word in text for word in WORDS] for text in texts], np.float32)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
 
+    def embed_fixed_texts(self, texts):
+        return self.embed_texts(texts)
+
     def embed_images(self, images):
         raise NotImplementedError
 

@@ -33,6 +33,9 @@ class HashedScorer:
                 row[key % self._dim] += (1 if key >> 40 & 1 else -1) * (0.3 if word in _COMMON else 1.0)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
+    def embed_fixed_texts(self, texts: Sequence[str]) -> Embeddings:
+        return self.embed_texts(texts)
+
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> Embeddings:
         raise AssertionError("the prompt agent embeds no images")
 

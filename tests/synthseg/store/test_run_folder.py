@@ -29,23 +29,36 @@ def test_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
         RunFolder.create(str(tmp_path), load_config("embedded", seed=5))
 
 
-def test_a_run_is_held_to_the_scorer_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_run_is_held_to_the_weights_it_was_begun_with(tmp_path: Path) -> None:
     config = load_config("embedded")
-    RunFolder.create(str(tmp_path), config).hold_to_scorer("old")
+    begun = {"scoring.model": "one", "segmenter.clip_model": "two"}
+    RunFolder.create(str(tmp_path), config).hold_to_weights(begun)
     again = RunFolder.create(str(tmp_path), config)
-    again.hold_to_scorer("old")
-    with pytest.raises(UsageProblem, match=r"other CLIP weights \(old\).*\(new\).*--out"):
-        again.hold_to_scorer("new")
+    again.hold_to_weights(begun)
+    for setting, old in begun.items():
+        with pytest.raises(UsageProblem, match=rf"other weights \({old}\) than {setting} loads now \(new\).*--out"):
+            again.hold_to_weights({**begun, setting: "new"})
     assert again.config() == config
 
 
-def test_a_run_that_noted_no_scorer_takes_the_first_it_meets(tmp_path: Path) -> None:
+def test_a_run_that_noted_no_weights_takes_the_first_it_meets(tmp_path: Path) -> None:
     config = load_config("embedded")
     RunFolder.create(str(tmp_path), config)
-    assert "scorer_digest" not in json.loads((tmp_path / "run.json").read_text())
-    RunFolder.open(str(tmp_path)).hold_to_scorer("first")
-    with pytest.raises(UsageProblem):
-        RunFolder.open(str(tmp_path)).hold_to_scorer("second")
+    assert "weights" not in json.loads((tmp_path / "run.json").read_text())
+    RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "first"})
+    RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "first", "segmenter.dino_model": "also"})
+    for other in ({"scoring.model": "second"}, {"segmenter.dino_model": "second"}):
+        with pytest.raises(UsageProblem):
+            RunFolder.open(str(tmp_path)).hold_to_weights(other)
+
+
+def test_the_scorer_that_an_earlier_version_noted_still_holds(tmp_path: Path) -> None:
+    RunFolder.create(str(tmp_path), load_config("embedded"))
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**record, "scorer_digest": "old"}))
+    RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "old", "segmenter.clip_model": "any"})
+    with pytest.raises(UsageProblem, match=r"scoring\.model"):
+        RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "new"})
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
