@@ -27,12 +27,13 @@ _CHAT = (
 def stable_diffusion(folder: Path, *, safety_threshold: float | None = None) -> Path:
     """Stable Diffusion 1.x: UNet, CLIP text encoder; `safety_threshold` adds its checker, which flags images above that cosine."""
     torch.manual_seed(0)
+    vae, text_encoder, unet = _vae(), _clip_text(32), _unet(cross_attention_dim=32)
     checker, extractor = (None, None) if safety_threshold is None else _safety_checker(safety_threshold)
     diffusers.StableDiffusionPipeline(
-        vae=_vae(),
-        text_encoder=_clip_text(32),
+        vae=vae,
+        text_encoder=text_encoder,
         tokenizer=_clip_tokenizer(),
-        unet=_unet(cross_attention_dim=32),
+        unet=unet,
         scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear", steps_offset=1),
         safety_checker=checker,
         feature_extractor=extractor,
