@@ -10,7 +10,7 @@ user would write: a call a batch with a generator each, then PNGs one after anot
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import platform
 import statistics
@@ -136,7 +136,7 @@ def main() -> None:
             for exact in (True, False)
         ]
     result = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU, one thread",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         "model": options.model or "small Stable Diffusion, random weights",

@@ -19,7 +19,7 @@ from tests.serving.http.local_backend import LocalBackend
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 
-from tests.tiny_diffusers import flux, stable_diffusion  # noqa: E402
+from tests.tiny_diffusers import flux, stable_diffusion
 
 ROUTE = "/v1/images/generations"
 BODY = {"prompt": "a red bus on a city street", "size": "64x64", "seed": 5}
