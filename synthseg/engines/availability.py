@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import synthseg
-from synthseg.config.schema import ImagesConfig, RunConfig
+from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 
 EMBEDDED = "embedded"
@@ -27,7 +27,7 @@ def missing_requirements(config: RunConfig) -> list[str]:
         for module, fix in _PACKAGES.get(engine, ()):
             if find_spec(module) is None:
                 missing.append(f"{section}: '{engine}' needs {module} ({fix})")
-    missing += _missing_for_images(config.images)
+    missing += _missing_for_images(config)
     models = {"scoring.model": config.scoring.model, "segmenter.clip_model": config.segmenter.clip_model}
     if EMBEDDED in models.values() and not EMBEDDED_CLIP.is_file():
         missing.append(f"scoring.model: {EMBEDDED_CLIP} is missing (make embedded-clip)")
@@ -38,9 +38,10 @@ def missing_requirements(config: RunConfig) -> list[str]:
     return missing
 
 
-def _missing_for_images(images: ImagesConfig) -> list[str]:
-    """Weights of a diffusers preset, and what they need to be of use."""
-    if images.engine != "diffusers":
+def _missing_for_images(config: RunConfig) -> list[str]:
+    """Weights of a diffusers preset, and what they need to be of use. Replicas of another cluster find theirs on its nodes."""
+    images = config.images
+    if images.engine != "diffusers" or config.execution.address:
         return []
     from synthseg.engines.diffusers_files import missing_weights
 
@@ -50,17 +51,24 @@ def _missing_for_images(images: ImagesConfig) -> list[str]:
     return missing
 
 
+def _check_image_settings(config: RunConfig) -> None:
+    """UsageProblem when the pipeline, which is whole on this machine, takes no such settings. Imports its class, loads no weights."""
+    if config.images.engine != "diffusers" or config.execution.address:
+        return
+    from synthseg.engines.diffusers_files import pipeline_files
+
+    files = pipeline_files(config.images)
+    if files.own_code:  # only running it would tell
+        return
+    from synthseg.engines.diffusers_engine import check_settings
+    from synthseg.engines.diffusers_loading import pipeline_class
+    from synthseg.engines.diffusers_parameters import CallSignature
+
+    check_settings(config.images, CallSignature.of(pipeline_class(files)))
+
+
 def check_requirements(config: RunConfig, purpose: Literal["run", "serve"]) -> None:
     """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
     if missing := missing_requirements(config):
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
-    if config.images.engine == "diffusers":
-        from synthseg.engines.diffusers_files import pipeline_files
-
-        files = pipeline_files(config.images)
-        if not files.own_code:  # else only loading it tells
-            from synthseg.engines.diffusers_engine import check_settings
-            from synthseg.engines.diffusers_loading import pipeline_class
-            from synthseg.engines.diffusers_parameters import CallSignature
-
-            check_settings(config.images, CallSignature.of(pipeline_class(files)))
+    _check_image_settings(config)
