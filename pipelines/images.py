@@ -25,7 +25,7 @@ from synthseg.ids import canonical_json, image_sha256
 from synthseg.image_codec import decode_rgb
 from synthseg.labels.probabilities import ClassHead
 from synthseg.labels.pseudo import pseudo_labels
-from synthseg.labels.selection import select
+from synthseg.labels.selection import UNSAFE, select
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
 from synthseg.stacks import register
@@ -117,7 +117,7 @@ class ImageWorker:
         labels = pseudo_labels(image_probs, prompt_probs, asked, self._config.scoring)
         parameters = canonical_json(image_parameters(self._config))
         for n, (i, result) in enumerate(done):
-            reason = reasons[n] if result.safety == "ok" else "unsafe"
+            reason = UNSAFE if result.is_withheld else reasons[n]
             rows[i]["image"] = {
                 "bytes": result.encoded,
                 "width": result.width,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import evaluate, images, interrupt, prompts, relabel
+from pipelines import evaluate, images, interrupt, invariance, prompts, relabel
 from pipelines.label_metrics import label_metrics
 from pipelines.session import ray_session
 from pipelines.streaming import StageWorker, run_stage
@@ -108,6 +108,7 @@ class _Run:
             digest = str(image_handle(self.config).digest.remote().result())
             images.ensure_plan(self.config, self.folder, accepted, digest)
             _check_engine(self.folder, digest)
+            invariance.note_invariance(self.config, self.folder)
             self.folder.shards.discard_unpublished("images")
             pending = images.pending_shards(self.config, self.folder)
             done = planned - sum(shard.num_rows for shard in pending)

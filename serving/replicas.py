@@ -28,6 +28,7 @@ ImageResult = GeneratedImage | GenerationFailure
 
 TEXT_ENGINE, IMAGE_ENGINE = "TextEngine", "ImageEngine"
 """Names of the deployments."""
+_WARM_UP_SIDE_PX, _WARM_UP_STEPS = 64, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,12 @@ class ImageReplica(_EngineReplica):
         self._batcher = DrainBatcher(
             self._run, self._max_batch_size, _compatibility, cost=_pixels, max_batch_cost=max_batch_pixels, max_queued=max_queued
         )
-        warm_up = _ImageJob(ImageRequest(f"a photo of a {config.class_infos()[0].prompt_text}", 0, 64, 64, "", config.images.parameters))
-        result = self._run([warm_up])[0].result
-        if isinstance(result, GenerationFailure):
-            raise RuntimeError(f"the image engine failed on its warm-up request: {result.error}")
+        warm_up = _ImageJob(_warm_up_request(config))
+        # What is compiled is compiled for a batch as well, where the engine makes several images in one call.
+        batches = 1 if config.images.exact or not config.images.compile else 2
+        for result in (answer.result for size in (1, self._max_batch_size)[:batches] for answer in self._run([warm_up] * size)):
+            if isinstance(result, GenerationFailure):
+                raise RuntimeError(f"the image engine failed on its warm-up request: {result.error}")
         self._watch = EngineWatch(self._batcher, warm_up, config.execution.stall_timeout_s)
 
     @staticmethod
@@ -213,6 +216,19 @@ async def _feed(submit: Callable[[Callable[[Any], bool]], Coroutine[Any, Any, An
     finally:
         is_wanted = False
         answer.cancel()
+
+
+def _warm_up_request(config: RunConfig) -> ImageRequest:
+    """A picture at little cost. A diffusion model makes it at the preset's own size, so that too little memory shows before the replica is
+    ready and what is compiled is compiled for that size; a few steps are enough for both.
+    """
+    images = config.images
+    prompt, parameters = f"a photo of a {config.class_infos()[0].prompt_text}", dict(images.parameters)
+    if images.engine == "painter":
+        return ImageRequest(prompt, 0, _WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX, "", parameters)
+    if "steps" in parameters:
+        parameters["steps"] = min(parameters["steps"], _WARM_UP_STEPS)
+    return ImageRequest(prompt, 0, images.width, images.height, images.negative_prompt, parameters)
 
 
 def _compatibility(job: _ImageJob) -> tuple[int, int, str]:

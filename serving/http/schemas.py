@@ -53,7 +53,7 @@ class ImageGenerationRequest(RequestModel):
     user: str | None = Field(None, max_length=512, description="The caller's own mark for its user; not used.")
     quality: Literal["auto", "standard"] | None = Field("auto", description="There is one quality.")
     background: Literal["auto", "opaque"] | None = Field("auto", description="Images are opaque.")
-    moderation: Literal["auto"] | None = Field("auto", description="The engine's own safety check always runs.")
+    moderation: Literal["auto"] | None = Field("auto", description="The safety check, where the engine has one, always runs.")
     seed: Seed | None = Field(None, description="Of the first image; drawn, and returned, when not given. Equal requests give equal bytes.")
     steps: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="Denoising steps.")
     guidance_scale: float | None = Field(None, ge=0, le=100, description="Weight of the prompt.")
@@ -74,7 +74,7 @@ class ImageData(BaseModel):
     sha256: str | None = None
     """Of the bytes given here; for png it is the image hash of a batch run. Absent when the image is withheld."""
     safety: str
-    """`ok`, or the category for which the image is withheld."""
+    """`ok`, `unchecked` where the engine has no safety checker, or the category for which the image is withheld."""
 
 
 class ImageGenerationReply(BaseModel):

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from synthseg.config.schema import RunConfig
+from synthseg.config.schema import DIFFUSERS_ONLY, ImagesConfig, RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS
 
@@ -54,6 +54,23 @@ def _rules(config: RunConfig) -> dict[str, bool]:
         "evaluation.scales: must name at least one positive scale, such as [1.0]": (
             not config.evaluation.scales or min(config.evaluation.scales) <= 0
         ),
+        **_image_rules(images),
+    }
+
+
+def _image_rules(images: ImagesConfig) -> dict[str, bool]:
+    painted = images.engine == "painter"
+    defaults = {name: ImagesConfig.model_fields[name].default for name in DIFFUSERS_ONLY}
+    return {
+        "images.model: is empty; name the hub id or the folder of a diffusers pipeline": not painted and not images.model,
+        "images.lora_file: needs images.lora": bool(images.lora_file) and not images.lora,
+        f"images.trust_remote_code: must be '{images.model}', the model whose code you trust, or empty": (
+            images.trust_remote_code not in ("", images.model)
+        ),
+        **{
+            f"images.{name}: is a setting of 'diffusers'; images.engine = 'painter' has none": painted and getattr(images, name) != default
+            for name, default in defaults.items()
+        },
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from synthseg.config.section import Section
 from synthseg.config.serving import ServingConfig
@@ -60,16 +60,58 @@ class PromptsConfig(Section):
 
 
 class ImagesConfig(Section):
-    """The diffusion replicas."""
+    """The diffusion replicas. Settings from `revision` on are read by `diffusers` only and are left out where the painter is chosen."""
 
     engine: Literal["painter", "diffusers"]
     model: str = ""
+    """Hub id or folder of a diffusers text-to-image pipeline; the painter has none."""
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     images_per_prompt: int = Field(default=4, gt=0)
     negative_prompt: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Engine settings, for example steps and guidance_scale."""
+    revision: str = ""
+    """Commit, tag or branch of a hub id; empty takes the one that was fetched."""
+    variant: str = ""
+    """Weight files of this name, for example fp16, where the model has them."""
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Of the networks. Some fp16 models overflow; an image with pixels that are no numbers is a failure, never a black one."""
+    exact: bool = True
+    """One image a call of the pipeline, so that its bytes never depend on its batch. False gives whole batches to the pipeline: faster for
+    small models and images, and pixels may differ by what the run's `invariance` measures."""
+    attention: str = ""
+    """Attention backend of diffusers for the transformer, such as native, _native_cudnn or flash; empty is its default."""
+    compile: bool = False
+    """torch.compile of the denoiser (its repeated blocks where it names them), warmed up before the replica is ready."""
+    vae_slicing: bool = True
+    """Decode a batch image by image."""
+    vae_tiling: bool = False
+    """Decode large images tile by tile: less memory, faint seams."""
+    offload: bool = False
+    """Keep only the network at work on the GPU, the others in main memory."""
+    lora: str = ""
+    """Hub id, folder or .safetensors file of a LoRA, merged into the weights at `lora_scale`."""
+    lora_file: str = ""
+    """File of `lora` when it is a folder with several."""
+    lora_scale: float = 1.0
+    scheduler: str = ""
+    """Class name of a diffusers scheduler, set up from the model's own scheduler settings; empty keeps the model's own."""
+    safety_checker: str = "auto"
+    """`auto` is the pipeline's own, if it has one; `off`; or hub id or folder of a Stable Diffusion safety checker for any pipeline.
+    Without one the verdict is `unchecked`."""
+    trust_remote_code: str = ""
+    """The value of `model` once more, if code that comes with it may run."""
+
+    @model_serializer(mode="wrap")
+    def _without_unread(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that the engine does not read is no part of a run's identity."""
+        data: dict[str, Any] = serialize(self)
+        return data if self.engine == "diffusers" else {name: value for name, value in data.items() if name not in DIFFUSERS_ONLY}
+
+
+DIFFUSERS_ONLY: Final = tuple(ImagesConfig.model_fields)[tuple(ImagesConfig.model_fields).index("revision") :]
+"""Settings of `images` that only the engine `diffusers` reads."""
 
 
 class ScoringConfig(Section):

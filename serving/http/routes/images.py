@@ -28,7 +28,14 @@ from synthseg.ids import SEED_BITS, derive_seed, image_sha256
 from synthseg.taxonomy import taxonomy
 
 _LATENT_STRIDE: Final = 8
-_FIELD_OF: Final[Mapping[str, str]] = {"prompt": "prompt", "width": "size", "height": "size", "negative_prompt": "negative_prompt"}
+_FIELD_OF: Final[Mapping[str, str]] = {
+    "prompt": "prompt",
+    "width": "size",
+    "height": "size",
+    "negative_prompt": "negative_prompt",
+    "steps": "steps",
+    "guidance_scale": "guidance_scale",
+}
 """Field of the request behind each name that an engine's error may begin with."""
 
 
@@ -108,7 +115,7 @@ async def _answer(plan: _Plan, body: ImageGenerationRequest, request: Request, t
             plan = final_plan
             if event.final:
                 data[event.index] = await _deliver(plan, event, request, tenant, deps)
-    if all(image.safety != "ok" for image in data.values()):
+    if all(image.sha256 is None for image in data.values()):
         raise invalid("prompt", f"prompt: every image was withheld as {data[0].safety}", "content_policy_violation")
     return ImageGenerationReply(
         created=plan.created,
@@ -186,7 +193,7 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     if not isinstance(image, GeneratedImage):
         raise TypeError(image)
     data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety)
-    if image.safety != "ok":
+    if image.is_withheld:
         return data
     encoded = await _encode(plan, image)
     data.sha256 = image_sha256(encoded)
@@ -293,7 +300,7 @@ def _failure(failure: GenerationFailure) -> ApiError:
 def _outcome(event: ImageEvent) -> str:
     if isinstance(event.result, GenerationFailure):
         return "failed"
-    return "ok" if event.result.safety == "ok" else "unsafe"
+    return "unsafe" if event.result.is_withheld else "ok"
 
 
 def _log_request(request: Request, body: ImageGenerationRequest, plan: _Plan, deps: Deps) -> None:

@@ -113,6 +113,10 @@ def test_a_bad_setting_is_one_line_that_names_it(override: str, message: str) ->
         (["relabel.drop_threshold=0.4"], "must not exceed relabel.absent_threshold"),
         (["taxonomy=coco", 'classes=["cat"]'], "'painter' knows the classes of VOC only"),
         (["images.engine=diffusers", "images.width=100"], "multiples of 8"),
+        (["images.engine=diffusers"], "images.model: is empty"),
+        (["images.engine=diffusers", "images.model=m", "images.dtype=float16"], "is not one of bf16, fp16, fp32"),
+        (["images.engine=diffusers", "images.model=m", "images.trust_remote_code=true"], "images.trust_remote_code: must be 'm'"),
+        (["images.lora=x"], "images.lora: is a setting of 'diffusers'"),
         (["segmenter.mode=clip_dino"], "segmenter.dino_model: is empty"),
         (["evaluation.dataset=feild"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
         (["evaluation.dataset=voc:"], "must be field, voc:PATH, coco:PATH or folder:PATH"),
@@ -217,3 +221,12 @@ def test_serving_settings_that_contradict_each_other_are_refused(settings: list[
     with pytest.raises(UsageProblem) as caught:
         load_config("embedded", settings)
     assert message in str(caught.value)
+
+
+def test_settings_that_the_painter_does_not_read_are_no_part_of_its_runs() -> None:
+    painted = load_config("embedded").model_dump(mode="json")["images"]
+    assert "dtype" not in painted
+    base = ["images.engine=diffusers", "images.model=m"]
+    plain, changed = (load_config("embedded", [*base, *more]) for more in ((), ("images.dtype=fp32",)))
+    assert plain.generation_fingerprint() != changed.generation_fingerprint()
+    assert plain.model_dump(mode="json")["images"]["dtype"] == "bf16"

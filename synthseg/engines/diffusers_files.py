@@ -1,0 +1,193 @@
+"""A diffusers pipeline on disk: is it whole, and what exactly is it? Read without importing diffusers or torch.
+
+The format is that of `DiffusionPipeline.save_pretrained`: model_index.json names the pipeline's class and its components, each component
+has a folder with its config and, if it is a network, its weights.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from synthseg.config.schema import ImagesConfig
+from synthseg.engines.file_digest import file_digests
+from synthseg.errors import UsageProblem
+from synthseg.hub.snapshot import local_snapshot
+
+INDEX: Final = "model_index.json"
+MODEL, LORA, SAFETY = "images.model", "images.lora", "images.safety_checker"
+"""Settings that name weights."""
+
+_LIBRARIES: Final = ("diffusers", "transformers")
+_WEIGHTS: Final = ("diffusion_pytorch_model", "model")
+"""Stems of weight files: diffusers' networks, transformers' networks."""
+_READ: Final = (".json", ".safetensors", ".txt", ".model", ".jinja", ".py")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineFiles:
+    """A pipeline that is whole on this machine."""
+
+    folder: Path
+    class_name: str
+    own_code: tuple[str, ...]
+    """Components, or the pipeline itself, whose code comes with the weights."""
+    weights: tuple[Path, ...]
+    others: tuple[Path, ...]
+    """Configs and tokenizer files."""
+
+    def digests(self) -> dict[str, str]:
+        """Content hash of every file that is read, by its path in the folder."""
+        paths = [*self.weights, *self.others]
+        names = [path.relative_to(self.folder).as_posix() for path in paths]
+        return dict(zip(names, file_digests(paths), strict=True))
+
+    def num_bytes(self) -> int:
+        """Size of the weights."""
+        return sum(path.stat().st_size for path in self.weights)
+
+
+def pipeline_files(images: ImagesConfig) -> PipelineFiles:
+    """The files of `images.model`. UsageProblem names what is missing or damaged and the way out; nothing is downloaded or loaded."""
+    folder = local_snapshot(images.model, MODEL, images.revision)
+    index = _read_index(folder)
+    class_name = index["_class_name"]
+    own_code = [class_name[0]] if isinstance(class_name, list) else []
+    weights: list[Path] = []
+    others = [folder / INDEX]
+    for name, entry in sorted(index.items()):
+        if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)) or name.startswith("_"):
+            continue
+        component = folder / name
+        if not component.is_dir():
+            raise UsageProblem(f"{MODEL}: {folder} has no folder '{name}', which its {INDEX} names; fetch or copy it whole")
+        if any(component.glob("*.py")) or (entry[0] not in _LIBRARIES and (folder / name / f"{entry[0]}.py").is_file()):
+            own_code.append(name)
+        found = component_weights(component, MODEL, images.variant)
+        weights += found
+        others += sorted(path for path in component.iterdir() if path.suffix in _READ and path.suffix != ".safetensors")
+    if own_code and images.trust_remote_code != images.model:
+        raise UsageProblem(
+            f"{MODEL}: {images.model} brings code of its own ({', '.join(own_code)}), which loading would run; "
+            f"if you trust it, set images.trust_remote_code = '{images.model}'"
+        )
+    name = class_name[-1] if isinstance(class_name, list) else class_name
+    return PipelineFiles(folder, str(name), tuple(own_code), tuple(weights), tuple(others))
+
+
+def component_weights(component: Path, field: str, variant: str = "") -> list[Path]:
+    """Whole weight files of a component's folder; none for one without weights (scheduler, tokenizer, preprocessor).
+
+    UsageProblem where a network has none of `variant`, has only files that run code when loaded, or has a damaged one.
+    """
+    if not (component / "config.json").is_file():
+        if not any(component.glob("*.json")):
+            raise UsageProblem(f"{field}: {component} holds no config; fetch or copy it whole")
+        return []
+    present = sorted(path for path in component.glob("*.safetensors") if path.name.startswith(_WEIGHTS))
+    # A component without files of the variant is loaded without one, as diffusers does.
+    wanted = [path for path in present if variant and f".{variant}" in path.name] or [path for path in present if _is_plain(path)]
+    if not wanted:
+        if present:
+            variants = sorted({path.name.removesuffix(".safetensors").split(".", 1)[1].split("-")[0] for path in present})
+            raise UsageProblem(f"{field}: {component} has weights of variant {', '.join(variants)} only; set images.variant")
+        if any(component.glob("*.bin")):
+            raise UsageProblem(f"{field}: {component} has no safetensors, only .bin files, which can run code when loaded; convert them")
+        raise UsageProblem(f"{field}: {component} has no weights (.safetensors); fetch or copy it whole")
+    for index in component.glob("*.safetensors.index*.json"):
+        if (f".{variant}." in index.name) == bool(variant and f".{variant}" in wanted[0].name):
+            _check_shards(index, wanted, field)
+    for path in wanted:
+        check_safetensors(path, field)
+    return wanted
+
+
+def check_safetensors(path: Path, field: str) -> None:
+    """UsageProblem unless the file is as long as its header says (a download that was cut short is not)."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > size:
+                raise ValueError
+            header: Mapping[str, Any] = json.loads(file.read(length))
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError):
+        raise UsageProblem(f"{field}: {path} is no safetensors file; fetch or copy it again") from None
+    if size != 8 + length + end:
+        raise UsageProblem(f"{field}: {path} is damaged ({size} bytes, its header says {8 + length + end}); fetch or copy it again")
+
+
+def lora_file(images: ImagesConfig) -> Path | None:
+    """The safetensors file of `images.lora`; None where none is set. UsageProblem when it is missing, damaged or one of several."""
+    if not images.lora:
+        return None
+    path = local_snapshot(images.lora, LORA, "")
+    if path.is_dir():
+        found = sorted(path.rglob("*.safetensors"))
+        if images.lora_file:
+            found = [file for file in found if file.relative_to(path).as_posix() == images.lora_file]
+        if len(found) != 1:
+            names = ", ".join(file.relative_to(path).as_posix() for file in sorted(path.rglob("*.safetensors"))) or "none"
+            raise UsageProblem(
+                f"{LORA}: {images.lora} must hold one .safetensors file, or images.lora_file must name one of it (has: {names})"
+            )
+        path = found[0]
+    if path.suffix != ".safetensors":
+        raise UsageProblem(f"{LORA}: {path} is no .safetensors file; other formats can run code when loaded")
+    check_safetensors(path, LORA)
+    return path
+
+
+def safety_checker_folder(images: ImagesConfig) -> Path | None:
+    """Folder of a checker other than the pipeline's own; None for the pipeline's own or none. UsageProblem when it is not whole."""
+    if images.safety_checker in ("auto", "off"):
+        return None
+    folder = local_snapshot(images.safety_checker, SAFETY, "")
+    if not (folder / "config.json").is_file() or not (folder / "preprocessor_config.json").is_file():
+        raise UsageProblem(f"{SAFETY}: {folder} has no config.json or no preprocessor_config.json; name a Stable Diffusion safety checker")
+    component_weights(folder, SAFETY)
+    return folder
+
+
+def missing_weights(images: ImagesConfig) -> list[str]:
+    """One clause for everything of `images` that this machine lacks."""
+    missing = []
+    for look in (pipeline_files, lora_file, safety_checker_folder):
+        try:
+            look(images)
+        except UsageProblem as problem:
+            missing.append(str(problem))
+    return missing
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    if not path.is_file():
+        hint = "a single checkpoint file; convert it with diffusers' save_pretrained" if folder.is_file() else f"it has no {INDEX}"
+        raise UsageProblem(f"{MODEL}: {folder} is no diffusers pipeline ({hint})")
+    try:
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        index["_class_name"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageProblem(f"{MODEL}: {path} names no pipeline class; fetch or copy it again") from None
+    return index
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether a weight file belongs to no variant: model.safetensors, model-00001-of-00003.safetensors."""
+    return "." not in path.name.removesuffix(".safetensors")
+
+
+def _check_shards(index: Path, present: list[Path], field: str) -> None:
+    names = {path.name for path in present}
+    try:
+        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError):
+        raise UsageProblem(f"{field}: {index} is no index of weights; fetch or copy it again") from None
+    if missing := sorted(wanted - names):
+        raise UsageProblem(f"{field}: {index.parent} lacks {missing[0]}, which {index.name} names; fetch or copy it whole")

@@ -1,0 +1,222 @@
+"""Small text-to-image pipelines with random weights in diffusers' own format: folders of safetensors, configs and tokenizers.
+
+One builder a family. Sides of their images are multiples of 8 (Stable Diffusion, SDXL) or 16 (FLUX, Z-Image) pixels, as with the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from tokenizers import pre_tokenizers
+from torch import nn
+
+CONTEXT = 77
+_LATENTS = 4
+_TOKENS = ("<|startoftext|>", "<|endoftext|>")
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+)
+
+
+def stable_diffusion(folder: Path, *, safety_threshold: float | None = None) -> Path:
+    """Stable Diffusion 1.x: UNet, CLIP text encoder; `safety_threshold` adds its checker, which flags images above that cosine."""
+    torch.manual_seed(0)
+    vae, text_encoder, unet = _vae(), _clip_text(32), _unet(cross_attention_dim=32)
+    checker, extractor = (None, None) if safety_threshold is None else _safety_checker(safety_threshold)
+    diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=_clip_tokenizer(),
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear", steps_offset=1),
+        safety_checker=checker,
+        feature_extractor=extractor,
+        requires_safety_checker=checker is not None,
+    ).save_pretrained(folder)
+    return folder
+
+
+def sdxl(folder: Path) -> Path:
+    """Stable Diffusion XL: two text encoders, pooled text and size conditioning."""
+    torch.manual_seed(0)
+    config = _clip_config(32)
+    diffusers.StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=_clip_text(32),
+        text_encoder_2=transformers.CLIPTextModelWithProjection(config),
+        tokenizer=_clip_tokenizer(),
+        tokenizer_2=_clip_tokenizer(),
+        unet=_unet(
+            cross_attention_dim=64,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + config.projection_dim,
+        ),
+        scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear", steps_offset=1),
+    ).save_pretrained(folder)
+    return folder
+
+
+def flux(folder: Path) -> Path:
+    """FLUX.1-schnell: a rectified-flow transformer over packed latents, CLIP and T5 text encoders."""
+    torch.manual_seed(0)
+    t5 = transformers.T5Config(vocab_size=1000, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
+    diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0),
+        vae=_vae(shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=_clip_text(32),
+        tokenizer=_clip_tokenizer(),
+        text_encoder_2=transformers.T5EncoderModel(t5),
+        tokenizer_2=transformers.T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *_pieces()], extra_ids=0),
+        transformer=diffusers.FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=4 * _LATENTS,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=(4, 4, 8),
+        ),
+    ).save_pretrained(folder)
+    return folder
+
+
+def z_image(folder: Path) -> Path:
+    """Z-Image-Turbo: a single-stream transformer, a Qwen3 text encoder with a chat template."""
+    torch.manual_seed(0)
+    tokenizer = transformers.Qwen2Tokenizer(
+        vocab={token: i for i, token in enumerate((*pre_tokenizers.ByteLevel.alphabet(), "<|endoftext|>"))}, merges=[]
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = _CHAT
+    qwen = transformers.Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=512,
+    )
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=_LATENTS,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[8, 4, 4],
+        axes_lens=[1024, 64, 64],
+    )
+    with torch.no_grad():  # the pad tokens are made uninitialised
+        transformer.x_pad_token.normal_(std=0.02)
+        transformer.cap_pad_token.normal_(std=0.02)
+    diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=transformers.Qwen3Model(qwen),
+        tokenizer=tokenizer,
+        transformer=transformer,
+    ).save_pretrained(folder)
+    return folder
+
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {"sd": stable_diffusion, "sdxl": sdxl, "flux": flux, "z-image": z_image}
+
+
+def lora(pipeline: Path, folder: Path, seed: int = 1) -> Path:
+    """A LoRA of rank 4 with random weights for the denoiser of a Stable Diffusion `pipeline`, as peft and diffusers save it."""
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    pipe = diffusers.DiffusionPipeline.from_pretrained(pipeline)
+    pipe.unet.add_adapter(LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights=False))
+    torch.manual_seed(seed)
+    weights = {name: torch.randn_like(tensor) * 0.3 for name, tensor in get_peft_model_state_dict(pipe.unet).items()}
+    diffusers.StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=weights)
+    return folder
+
+
+def safety_checker(folder: Path, threshold: float) -> Path:
+    """A checker of its own, as hubs hold it: weights, config and preprocessing in one folder."""
+    torch.manual_seed(0)
+    model, extractor = _safety_checker(threshold)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
+
+
+def _vae(**changes: Any) -> Any:
+    settings = {"block_out_channels": [8, 8, 16, 16], "latent_channels": _LATENTS, "norm_num_groups": 4, "sample_size": 64, **changes}
+    return diffusers.AutoencoderKL(down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, **settings)
+
+
+def _unet(**changes: Any) -> Any:
+    return diffusers.UNet2DConditionModel(
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        sample_size=8,
+        norm_num_groups=8,
+        attention_head_dim=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **changes,
+    )
+
+
+def _clip_config(width: int) -> Any:
+    return transformers.CLIPTextConfig(
+        vocab_size=len(_clip_tokenizer()),
+        hidden_size=width,
+        projection_dim=32,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=_clip_tokenizer().bos_token_id,
+        eos_token_id=_clip_tokenizer().eos_token_id,
+        pad_token_id=_clip_tokenizer().pad_token_id,
+    )
+
+
+def _clip_text(width: int) -> Any:
+    return transformers.CLIPTextModel(_clip_config(width))
+
+
+def _clip_tokenizer() -> Any:
+    """Byte-level BPE without merges: each letter is a token, the last one of a word another."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate((*letters, *(letter + "</w>" for letter in letters), *_TOKENS))}
+    return transformers.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=CONTEXT)
+
+
+def _pieces() -> list[tuple[str, float]]:
+    return [(piece, -3.0) for piece in ("▁", *"abcdefghijklmnopqrstuvwxyz0123456789.,")]
+
+
+def _safety_checker(threshold: float) -> tuple[Any, Any]:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    vision = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 37,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    checker = StableDiffusionSafetyChecker(transformers.CLIPConfig(vision_config=vision, projection_dim=16))
+    for name in ("concept_embeds_weights", "special_care_embeds_weights"):
+        nn.init.constant_(getattr(checker, name), threshold)
+    size = {"height": 32, "width": 32}
+    return checker, transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size)
