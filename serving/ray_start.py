@@ -20,11 +20,11 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),  # else an answer of ten large images is too long
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
 }
 """One thread a process: two single-thread processes beat one with two by a factor on small CPUs. Requests go between Serve's processes
-by gRPC and stay on one event loop in each, which costs a fifth less CPU a request; nothing of ours blocks that loop."""
+by gRPC and run on the event loop that received them, which costs a fifth less CPU a request; nothing of ours blocks that loop."""
 
 
 def start_ray(

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -170,7 +169,7 @@ def _drain(config: RunConfig) -> None:
     with contextlib.suppress(RayServeException, TimeoutError):
         gateways = serve.get_deployment_handle(GATEWAY, APP_NAME)
         gateways.broadcast("drain", deadline_s).results(timeout_s=deadline_s + _DRAIN_MARGIN_S, return_exceptions=True)
-        time.sleep(0.1)  # the proxy passes the last bytes on
+        serve.delete(APP_NAME)  # replicas go when the proxy has their last bytes
 
 
 @contextmanager
