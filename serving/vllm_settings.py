@@ -51,7 +51,7 @@ def engine_arguments(config: RunConfig) -> dict[str, Any]:
     """Arguments of vLLM's engine."""
     vllm, prompts = config.execution.vllm, config.prompts
     arguments: dict[str, Any] = {
-        "dtype": prompts.dtype,
+        "dtype": prompts.dtype or "auto",
         "tensor_parallel_size": vllm.tensor_parallel_size,
         "max_model_len": vllm.max_model_len,
         "max_num_seqs": vllm.max_num_seqs,

@@ -25,8 +25,8 @@ class PromptsConfig(Section):
     """Hub id or path of the weights, or what an endpoint calls its model; empty means the engine's own default."""
     revision: str = ""
     """Commit of a hub id, so that the same weights come back; empty takes what lies on this machine."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Of vLLM's weights and activations; `auto` is what the checkpoint says."""
+    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
+    """Of vLLM's weights and activations; empty is what the checkpoint says."""
     lora: str = ""
     """Hub id or folder of a LoRA adapter for vLLM; empty means none."""
     base_url: str = ""
@@ -57,6 +57,20 @@ class PromptsConfig(Section):
     temperature: float = Field(default=0.9, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_tokens: int = Field(default=256, gt=0)
+
+    @model_serializer(mode="wrap")
+    def _without_unread(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that the engine does not read is no part of a run's identity."""
+        data: dict[str, Any] = serialize(self)
+        return (
+            data
+            if self.engine in ("vllm", "openai")
+            else {name: value for name, value in data.items() if value or name not in _REMOTE_ONLY}
+        )
+
+
+_REMOTE_ONLY: Final = ("revision", "dtype", "lora", "base_url")
+"""Settings of `prompts` that the embedded engines leave empty; a GGUF of the hub may have a revision."""
 
 
 class ImagesConfig(Section):

@@ -52,6 +52,7 @@ def doctor(*arguments: str) -> tuple[int, Any, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.engines
 def test_every_node_answers_for_itself(two_nodes: str, tmp_path: Path) -> None:
     code, answer, errors = doctor("--cluster", "--address", two_nodes, "--out", str(tmp_path))
     assert answer is not None, errors

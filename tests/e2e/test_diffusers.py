@@ -15,7 +15,7 @@ from tests.serving.live import live_server
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.engines, pytest.mark.timeout(600)]
 
 SETTINGS = ("images.engine=diffusers", "images.dtype=fp32", "images.width=64", "images.height=64", "images.parameters={steps=2}")
 

@@ -13,7 +13,7 @@ from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import synthseg
 from tests.serving.live import live_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.engines, pytest.mark.timeout(400)]
 
 
 def prompts(out: Path, *settings: str, **environment: str) -> list[dict[str, object]]:

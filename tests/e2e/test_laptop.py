@@ -17,7 +17,7 @@ from tests.e2e.small import metrics, synthseg
 
 tiny_diffusers = pytest.importorskip("tests.tiny_diffusers", reason="comes with the diffusers engine")
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.engines, pytest.mark.timeout(600)]
 
 # The encoders are the embedded ones: the language model and the diffusion model are what the hub's small models change.
 SETTINGS = (

@@ -25,7 +25,7 @@ from synthseg.models.segmenter import Segmenter
 from synthseg.taxonomy import taxonomy
 from training.segmenter import TrainingSample, train_segmenter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 CPU = torch.device("cpu")
 

@@ -72,7 +72,7 @@ def test_places_and_machines_are_the_servers(served: RunConfig, setting: str) ->
 
 @pytest.mark.parametrize("preset", ["/etc/passwd", "../x.toml", "nonsense"])
 def test_a_preset_is_a_name(served: RunConfig, preset: str) -> None:
-    with pytest.raises(UsageProblem, match=r"^preset: .* use one of coco, embedded, voc"):
+    with pytest.raises(UsageProblem, match=r"^preset: .* use one of coco, embedded, laptop, voc"):
         run_config(served, {"preset": preset})
 
 
