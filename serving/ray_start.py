@@ -42,7 +42,7 @@ def start_ray(
         # another cluster on this machine, which knows no such actor, and Train removes its workers.
         os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     try:
-        with nullcontext() if verbose else muted():
+        with nullcontext() if verbose else muted(), _batch_scheduling():
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else max(num_cpus, os.cpu_count() or 1),
@@ -53,6 +53,23 @@ def start_ray(
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
+
+
+@contextmanager
+def _batch_scheduling() -> Iterator[None]:
+    """What is started inside, and all it starts, runs under Linux's SCHED_BATCH (sched(7)): a process that wakes does not interrupt the
+    one that computes. Where engines and the processes that feed them share few cores, that keeps the engines computing.
+    """
+    try:
+        before = os.sched_getscheduler(0)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except (AttributeError, OSError):  # not on Linux, or a sandbox forbids it
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, before, os.sched_param(0))
 
 
 @contextmanager
