@@ -47,6 +47,7 @@ BATCH = 8
 BATCH_S = 0.1
 WINDOW_S = 0.01
 SIDE = 128
+"""Of the images in pixels, unless told: what the preset `embedded` paints."""
 CLIENTS = (1, 4, 16, 32)
 POISSON_SHARES = (0.5, 0.8)
 ENGINES = ("timed", "painter")
@@ -163,7 +164,8 @@ def serve_serve_batch(engine: str, port: int) -> None:
 
 def request_of(body: dict[str, Any]) -> ImageRequest:
     """The request of a body of this benchmark."""
-    return ImageRequest(body["prompt"], body["seed"], SIDE, SIDE)
+    width, height = map(int, body["size"].split("x"))
+    return ImageRequest(body["prompt"], body["seed"], width, height)
 
 
 def reply_of(result: Any) -> dict[str, Any]:
@@ -244,7 +246,9 @@ def cpu_seconds(session: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(url: str, session_id: int, seconds: float, load: Callable[[float, Once], Awaitable[None]]) -> dict[str, float]:
+async def measure(
+    url: str, session_id: int, side_px: int, seconds: float, load: Callable[[float, Once], Awaitable[None]]
+) -> dict[str, float]:
     """Requests a second, latencies and CPU time under `load(seconds, once)`, after a warm-up of a fifth of the time."""
     latencies: list[float] = []
     failures = 0
@@ -253,8 +257,7 @@ async def measure(url: str, session_id: int, seconds: float, load: Callable[[flo
         async def once(number: int) -> None:
             nonlocal failures
             started = time.perf_counter()
-            body = {"prompt": PROMPT, "seed": number, "size": f"{SIDE}x{SIDE}"}
-            async with session.post(f"{url}/v1/images/generations", json=body) as response:
+            async with session.post(f"{url}/v1/images/generations", json=body_of(number, side_px)) as response:
                 answer = await response.read()
             if response.status == 200 and b"b64_json" in answer:
                 latencies.append(time.perf_counter() - started)
@@ -276,10 +279,15 @@ async def measure(url: str, session_id: int, seconds: float, load: Callable[[flo
     }
 
 
-def ceiling_of(engine: str, seconds: float) -> tuple[float, float]:
+def body_of(seed: int, side_px: int) -> dict[str, Any]:
+    """The body of one request."""
+    return {"prompt": PROMPT, "seed": seed, "size": f"{side_px}x{side_px}"}
+
+
+def ceiling_of(engine: str, side_px: int, seconds: float) -> tuple[float, float]:
     """Images a second of the bare engine in full batches, and the milliseconds of a lone request, in this process."""
     made = build_engine(engine)
-    batch = [ImageRequest(PROMPT, seed, SIDE, SIDE) for seed in range(BATCH)]
+    batch = [request_of(body_of(seed, side_px)) for seed in range(BATCH)]
     made.generate(batch)
     started, done = time.perf_counter(), 0
     while (took := time.perf_counter() - started) < seconds:
@@ -300,8 +308,7 @@ async def wait_until_ready(url: str, process: subprocess.Popen[bytes], said: Pat
             if process.poll() is not None:
                 raise SystemExit(f"the server ended with {process.returncode}: {said.read_text()[-2000:]}")
             try:
-                body = {"prompt": PROMPT, "seed": 0, "size": f"{SIDE}x{SIDE}"}
-                async with session.post(f"{url}/v1/images/generations", json=body) as response:
+                async with session.post(f"{url}/v1/images/generations", json=body_of(0, SIDE)) as response:
                     if response.status == 200:
                         return
             except aiohttp.ClientError:
@@ -310,7 +317,7 @@ async def wait_until_ready(url: str, process: subprocess.Popen[bytes], said: Pat
     raise SystemExit("the server was not ready in time")
 
 
-async def measure_server(server: str, engine: str, ceiling: float, seconds: float) -> dict[str, dict[str, float]]:
+async def measure_server(server: str, engine: str, side_px: int, ceiling: float, seconds: float) -> dict[str, dict[str, float]]:
     """Every load on one server, which is started for it and ended after it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -324,10 +331,12 @@ async def measure_server(server: str, engine: str, ceiling: float, seconds: floa
         await wait_until_ready(url, process, said)
         found = {}
         for clients in CLIENTS:
-            found[f"closed {clients}"] = await measure(url, process.pid, seconds, lambda s, once, n=clients: closed_loop(n, s, once))
+            found[f"closed {clients}"] = await measure(
+                url, process.pid, side_px, seconds, lambda s, once, n=clients: closed_loop(n, s, once)
+            )
         for share in POISSON_SHARES:
             rate = share * ceiling
-            found[f"poisson {share}"] = await measure(url, process.pid, seconds, lambda s, once, r=rate: poisson(r, s, once))
+            found[f"poisson {share}"] = await measure(url, process.pid, side_px, seconds, lambda s, once, r=rate: poisson(r, s, once))
         return found
     finally:
         process.terminate()
@@ -349,9 +358,9 @@ def median_of(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
     }
 
 
-def print_table(engine: str, ceiling: float, alone_ms: float, results: dict[str, dict[str, dict[str, float]]]) -> None:
+def print_table(title: str, ceiling: float, alone_ms: float, results: dict[str, dict[str, dict[str, float]]]) -> None:
     """One row a server and load."""
-    print(f"\n### {engine}: {ceiling:.1f} images/s in full batches, {alone_ms:.1f} ms a lone request\n")
+    print(f"\n### {title}: {ceiling:.1f} images/s in full batches, {alone_ms:.1f} ms a lone request\n")
     print(
         "| server | load | requests/s | of ceiling | p50 ms | p95 ms | p50 over engine ms | throughput, synthseg = 1 | CPU ms | failures |"
     )
@@ -378,6 +387,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each load")
+    parser.add_argument("--side", type=int, default=SIDE, help="of the images in pixels")
     parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
     parser.add_argument("--servers", nargs="+", default=SERVERS, choices=SERVERS)
     parser.add_argument("--json", type=Path, help="file for all numbers")
@@ -391,20 +401,27 @@ def main() -> None:
         )
         return
     print(f"{multiprocessing.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {chosen.repeats} repeats of {chosen.seconds} s")
-    everything: dict[str, Any] = {"repeats": chosen.repeats, "seconds": chosen.seconds, "load_average": os.getloadavg(), "engines": {}}
+    everything: dict[str, Any] = {
+        "repeats": chosen.repeats,
+        "seconds": chosen.seconds,
+        "side_px": chosen.side,
+        "load_average": os.getloadavg(),
+        "engines": {},
+    }
     for engine in chosen.engines:
         runs: dict[str, list[dict[str, dict[str, float]]]] = {server: [] for server in chosen.servers}
         ceilings, alones = [], []
         for _ in range(chosen.repeats):
-            ceiling, alone_ms = ceiling_of(engine, chosen.seconds)
+            ceiling, alone_ms = ceiling_of(engine, chosen.side, chosen.seconds)
             ceilings.append(ceiling)
             alones.append(alone_ms)
             for server in chosen.servers:
-                runs[server].append(asyncio.run(measure_server(server, engine, ceiling, chosen.seconds)))
+                runs[server].append(asyncio.run(measure_server(server, engine, chosen.side, ceiling, chosen.seconds)))
         ceiling, alone_ms = statistics.median(ceilings), statistics.median(alones)
         results = {server: median_of(found) for server, found in runs.items()}
-        print_table(engine, ceiling, alone_ms, results)
-        everything["engines"][engine] = {"ceiling_per_s": ceiling, "alone_ms": alone_ms, "median": results, "runs": runs}
+        throughputs = {server: {load: [run[load]["per_s"] for run in found] for load in found[0]} for server, found in runs.items()}
+        print_table(f"{engine}, {chosen.side} px", ceiling, alone_ms, results)
+        everything["engines"][engine] = {"ceiling_per_s": ceiling, "alone_ms": alone_ms, "median": results, "per_s": throughputs}
         if chosen.json:
             chosen.json.parent.mkdir(parents=True, exist_ok=True)
             chosen.json.write_text(json.dumps(everything, indent=1))
