@@ -45,14 +45,25 @@ def test_a_whole_pipeline_is_known_by_its_content(folder: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"model_index.json"}
 
 
-def test_the_hub_s_cache_is_not_read_again(folder: Path, tmp_path: Path) -> None:
-    """Its files are links to blobs that are named by their hash."""
-    blob = tmp_path / "models--a--b" / "blobs" / ("ab" * 32)
-    blob.parent.mkdir(parents=True)
-    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    weights.rename(blob)
-    weights.symlink_to(blob)
+def in_hub_cache(path: Path, cache: Path, name: str) -> None:
+    """Replace `path` by a link to a blob that is named as the hub's cache names it."""
+    blob = cache / "models--a--b" / "blobs" / name
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(blob)
+    path.symlink_to(blob)
+
+
+def test_large_files_of_the_hub_s_cache_are_not_read_again(folder: Path, tmp_path: Path) -> None:
+    in_hub_cache(folder / "vae" / "diffusion_pytorch_model.safetensors", tmp_path, "ab" * 32)
     assert pipeline_files(settings(folder)).digests()["vae/diffusion_pytorch_model.safetensors"] == "ab" * 32
+
+
+def test_the_hub_s_cache_and_a_copy_have_one_digest(folder: Path, tmp_path: Path) -> None:
+    """Small files are kept there under git's SHA-1, which a mirror and a folder know nothing of."""
+    before = pipeline_files(settings(folder)).digests()
+    in_hub_cache(folder / "model_index.json", tmp_path, "cd" * 20)
+    in_hub_cache(folder / "vae" / "config.json", tmp_path, "ef" * 20)
+    assert pipeline_files(settings(folder)).digests() == before
 
 
 def cut_short(folder: Path) -> None:
