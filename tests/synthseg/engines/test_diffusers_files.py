@@ -121,6 +121,27 @@ def test_a_variant_is_taken_where_a_component_has_it(folder: Path) -> None:
     assert names == {"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors", "model.safetensors"}
 
 
+def in_shards(component: Path, variant: str) -> None:
+    """Add the component's weights once more as one shard with an index, named as `variant` is."""
+    named = f".{variant}" if variant else ""
+    shard = f"diffusion_pytorch_model{named}-00001-of-00001.safetensors"
+    shutil.copy(component / "diffusion_pytorch_model.safetensors", component / shard)
+    (component / f"diffusion_pytorch_model.safetensors.index{named}.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+
+
+@pytest.mark.parametrize("variant", ["", "fp16"])
+def test_only_the_index_of_the_wanted_variant_counts(folder: Path, variant: str) -> None:
+    unet = folder / "unet"
+    for each in ("", "fp16"):
+        in_shards(unet, each)
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    (shard,) = (path for path in pipeline_files(settings(folder, variant=variant)).weights if path.parent == unet)
+    assert shard.name == f"diffusion_pytorch_model{'.fp16' if variant else ''}-00001-of-00001.safetensors"
+    shard.rename(shard.with_name(shard.name.replace("00001-of", "00002-of")))
+    with pytest.raises(UsageProblem, match=f"lacks {shard.name}"):
+        pipeline_files(settings(folder, variant=variant))
+
+
 def test_code_runs_only_when_the_user_names_the_model_again(folder: Path) -> None:
     (folder / "unet" / "unet.py").write_text("raise SystemExit")
     assert pipeline_files(settings(folder, trust_remote_code=str(folder))).own_code == ("unet",)
