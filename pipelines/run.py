@@ -21,6 +21,7 @@ from pipelines.label_metrics import label_metrics
 from pipelines.session import ray_session
 from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
+from serving.client import engine_digest
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
@@ -105,7 +106,7 @@ class _Run:
         planned = len(accepted) * self.config.images.images_per_prompt
         with self.stage("images", planned):
             deploy_engines(self.config, text=False, image=True)
-            digest = str(image_handle(self.config).digest.remote().result())
+            digest = engine_digest(image_handle(self.config))
             images.ensure_plan(self.config, self.folder, accepted, digest)
             _check_engine(self.folder, digest)
             invariance.note_invariance(self.config, self.folder)

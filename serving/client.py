@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentRes
 
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
-from synthseg.errors import RunFailure, SynthSegError
+from synthseg.errors import RunFailure, SynthSegError, UsageProblem
 
 MAX_ATTEMPTS = 4
 """Tries for one request. A replica that died is replaced meanwhile; equal requests give equal bytes, so retries are free."""
@@ -46,6 +46,19 @@ def stream_images(
         batch = list(requests[start : start + batch_size])
         results: list[GeneratedImage | GenerationFailure] = _settle(handle, batch, response)
         yield start, [_retry(handle, request, result) for request, result in zip(batch, results, strict=True)]
+
+
+def engine_digest(handle: DeploymentHandle) -> str:
+    """The digest that the engines of all image replicas share. UsageProblem when they differ."""
+    digests = {str(handle.digest.remote().result())}  # waits for a replica, which `broadcast` does not
+    answers = handle.broadcast("digest").results(return_exceptions=True)
+    digests |= {answer for answer in answers if isinstance(answer, str)}
+    if len(digests) > 1:
+        raise UsageProblem(
+            f"images.model: the replicas' engines differ ({', '.join(sorted(digests))}); "
+            "bring the same weights and the same packages to every node"
+        )
+    return digests.pop()
 
 
 def give_up(response: DeploymentResponse | DeploymentResponseGenerator) -> None:

@@ -27,6 +27,8 @@ _ENCODERS: Final = 2
 
 OnStep = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 Result = GeneratedImage | GenerationFailure
+_Kind = tuple[int, int, str, bool]
+"""What requests of one call share: size, settings, and whether they have a negative prompt, since an empty one is not the same as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class _Picture:
 class DiffusersEngine:
     """Draws each image from its own request: its own generator, a scheduler without a past, and pixels judged but never blackened.
 
-    One call at a time: pipelines keep state while they work. Requests of one size and one set of parameters share a call unless
-    `images.exact` keeps each to itself.
+    One call at a time: pipelines keep state while they work. Requests of one size and one set of parameters, all with a negative prompt
+    or all without, share a call unless `images.exact` keeps each to itself.
     """
 
     def __init__(self, images: ImagesConfig) -> None:
@@ -70,17 +72,20 @@ class DiffusersEngine:
         return self.generate_with_previews(requests, [0] * len(requests), lambda _index, _image: None)
 
     def generate_with_previews(self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview) -> list[Result]:
-        """As `generate`; previews are the latents of evenly spread steps, decoded small. A preview that is not safe is not shown."""
+        """As `generate`; previews are the latents of evenly spread steps, decoded small.
+
+        One that is not safe is not shown, and with `images.offload` none is: decoding it would push the network at work off the GPU.
+        """
         results: dict[int, Result] = {}
-        groups: dict[tuple[int, int, str], list[_Job]] = {}
-        arguments: dict[tuple[int, int, str], Mapping[str, Any]] = {}
+        groups: dict[_Kind, list[_Job]] = {}
+        arguments: dict[_Kind, Mapping[str, Any]] = {}
         for index, (request, wanted) in enumerate(zip(requests, num_previews, strict=True)):
             try:
                 settings = self._signature.arguments(request, self.side_multiple)
             except UsageProblem as problem:
                 results[index] = GenerationFailure(str(problem), retryable=False)
                 continue
-            kind = (request.width, request.height, canonical_json(settings))
+            kind = (request.width, request.height, canonical_json(settings), bool(request.negative_prompt))
             arguments[kind] = settings
             groups.setdefault(kind, []).append(_Job(index, request, wanted))
         pictures: list[tuple[_Job, _Picture | Exception]] = []
@@ -100,9 +105,9 @@ class DiffusersEngine:
         # Schedulers count steps and keep past predictions; a fresh one has neither from the call before, finished or not.
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
         extra: dict[str, Any] = {}
-        if any(request.negative_prompt for request in requests):
+        if requests[0].negative_prompt:
             extra["negative_prompt"] = [request.negative_prompt for request in requests]
-        if self._signature.takes_previews and any(job.num_previews for job in jobs):
+        if self._signature.takes_previews and not self._images.offload and any(job.num_previews for job in jobs):
             extra["callback_on_step_end"] = self._previewer(jobs, show)
         # Noise comes from each sample's own generator on the CPU. What a scheduler draws past it is tied to the first sample's seed.
         devices = [self._device] if self._device.type == "cuda" else []

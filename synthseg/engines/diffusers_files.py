@@ -90,16 +90,17 @@ def component_weights(component: Path, field: str, variant: str = "") -> list[Pa
         return []
     present = sorted(path for path in component.glob("*.safetensors") if path.name.startswith(_WEIGHTS))
     # A component without files of the variant is loaded without one, as diffusers does.
-    wanted = [path for path in present if variant and f".{variant}" in path.name] or [path for path in present if _is_plain(path)]
+    used = variant if variant in map(_variant, present) else ""
+    wanted = [path for path in present if _variant(path) == used]
     if not wanted:
         if present:
-            variants = sorted({path.name.removesuffix(".safetensors").split(".", 1)[1].split("-")[0] for path in present})
+            variants = sorted(set(map(_variant, present)))
             raise UsageProblem(f"{field}: {component} has weights of variant {', '.join(variants)} only; set images.variant")
         if any(component.glob("*.bin")):
             raise UsageProblem(f"{field}: {component} has no safetensors, only .bin files, which can run code when loaded; convert them")
         raise UsageProblem(f"{field}: {component} has no weights (.safetensors); fetch or copy it whole")
     for index in component.glob("*.safetensors.index*.json"):
-        if (f".{variant}." in index.name) == bool(variant and f".{variant}" in wanted[0].name):
+        if _variant(index) == used:
             _check_shards(index, wanted, field)
     for path in wanted:
         check_safetensors(path, field)
@@ -178,9 +179,12 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _is_plain(path: Path) -> bool:
-    """Whether a weight file belongs to no variant: model.safetensors, model-00001-of-00003.safetensors."""
-    return "." not in path.name.removesuffix(".safetensors")
+def _variant(path: Path) -> str:
+    """The variant of a file of weights, or of an index of them: fp16 of model.fp16.safetensors, model.fp16-00001-of-00002.safetensors and
+    model.safetensors.index.fp16.json; empty where there is none.
+    """
+    stem, _, index = path.name.partition(".safetensors")
+    return index.removeprefix(".index").removesuffix(".json").removeprefix(".") or stem.partition(".")[2].partition("-")[0]
 
 
 def _check_shards(index: Path, present: list[Path], field: str) -> None:

@@ -1,4 +1,4 @@
-"""What a file of weights holds, as a hash. Where the hub's cache has hashed it already, its name is taken for it."""
+"""What a file of weights holds, as SHA-256. Where the hub's cache has hashed it so already, its name is taken for it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-_BLOB: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES: Final = 1 << 24
 
 
 def file_digest(path: Path) -> str:
-    """Content hash of a file.
+    """Hex SHA-256 of a file, the same wherever it came from.
 
-    The hub's cache keeps a file under its hash (SHA-256 for weights, git's SHA-1 for small files) and links to it, so nothing is read
-    there; elsewhere the file is read once and hashed with SHA-256.
+    The hub's cache keeps large files under their SHA-256 and links to them, so those are not read. Small ones are kept there under git's
+    SHA-1, which no mirror and no folder knows them by; they and all files elsewhere are read once.
     """
     real = path.resolve()
-    if real.parent.name == "blobs" and _BLOB.fullmatch(real.name):
+    if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
         return real.name
     state = hashlib.sha256()
     with real.open("rb") as file:

@@ -48,12 +48,12 @@ class LlamaEngine:
     whatever came before. The number of threads is fixed, since it may change the order of sums and so the text.
     """
 
-    def __init__(self, model_path: str = "", num_threads: int = 1) -> None:
-        """Load `model_path`: a GGUF file, ORG/REPO/FILE.gguf of the hub, or nothing for the embedded SmolLM2.
+    def __init__(self, model_path: str = "", num_threads: int = 1, revision: str = "") -> None:
+        """Load `model_path`: a GGUF file, ORG/REPO/FILE.gguf of the hub (at `revision`), or nothing for the embedded SmolLM2.
 
         UsageProblem when file or package is missing.
         """
-        path = local_snapshot(model_path, "prompts.model") if model_path else embedded_model_path()
+        path = local_snapshot(model_path, "prompts.model", revision) if model_path else embedded_model_path()
         if not path.is_file():
             raise UsageProblem(
                 f"prompts.model: '{path}' is no GGUF file; give one, ORG/REPO/FILE.gguf of the hub, or nothing for the embedded model"

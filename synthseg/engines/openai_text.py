@@ -54,10 +54,11 @@ class OpenAiEngine:
     """
 
     def __init__(self, base_url: str, model: str, settings: EndpointConfig | None = None) -> None:
+        """UsageProblem when the environment holds a key that no header can carry."""
         self._settings = settings or EndpointConfig()
         self._url = base_url.rstrip("/")
         self._model = model
-        self._key = os.environ.get(self._settings.api_key_env, "").strip()
+        self._key = _key_in(self._settings.api_key_env)
         self._wraps = False
         self.digest = digest("openai", self._url, model)
         self.max_concurrent = self._settings.max_concurrent
@@ -126,8 +127,9 @@ class OpenAiEngine:
             except _Again as failed:
                 await pauses.after(failed)
             except Refused as refused:
-                # Some servers hold replies to objects only; the schema is then sent as the one property of an object.
-                if refused.status not in (400, 422) or self._wraps or not _has_bare_schema(request):
+                # Some servers hold replies to objects only; the schema is then sent as the one property of an object. This try's
+                # own form counts: requests beside it may have found that out meanwhile.
+                if refused.status not in (400, 422) or wraps or not _has_bare_schema(request):
                     raise self._problem(refused) from None
                 self._wraps = True
             else:
@@ -216,11 +218,25 @@ class _Pauses:
         await asyncio.sleep(pause_s)
 
 
+def _key_in(variable: str) -> str:
+    """The key in the environment `variable`; empty where there is none. UsageProblem, without the key, when no header can carry it."""
+    key = os.environ.get(variable, "").strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise UsageProblem(
+            f"execution.endpoint.api_key_env: the value of {variable} is no key, for it holds white space, control characters or letters "
+            "beyond ASCII; set that environment variable again"
+        )
+    return key
+
+
 @contextmanager
 def _transport_errors() -> Iterator[None]:
     """Broken connections and time-outs as _Again, with httpx's error as the cause."""
     try:
         yield
+    except httpx.LocalProtocolError as error:
+        # It quotes the header that could not be sent, which may be the one with the key.
+        raise _Again(type(error).__name__) from None
     except httpx.TransportError as error:
         raise _Again(str(error) or type(error).__name__) from error
     except httpx.InvalidURL as error:

@@ -15,7 +15,7 @@ def build_text_engine(config: RunConfig) -> TextEngine:
     if prompts.engine == "llama":
         from synthseg.engines.llama import LlamaEngine
 
-        return LlamaEngine(prompts.model)
+        return LlamaEngine(prompts.model, revision=prompts.revision)
     if prompts.engine == "template":
         from synthseg.engines.template_text import TemplateEngine
 

@@ -110,7 +110,7 @@ def _clip(field: str, model: str, weights_field: str, weights: str) -> Iterator[
 
 
 def _timm(field: str, model: str, weights: str) -> Iterator[Weight]:
-    if model == _EMBEDDED or (weights and is_local(weights)):
+    if model == _EMBEDDED or model.startswith(_LOCAL_DIR) or (weights and is_local(weights)):
         return
     repo = hub_id_of_timm(model)
     if not repo:

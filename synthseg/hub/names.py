@@ -50,5 +50,8 @@ def hub_id_of_timm(name: str) -> str:
         return _TIMM[name]
     import timm
 
-    settings = timm.models.get_pretrained_cfg(name)
+    try:
+        settings = timm.models.get_pretrained_cfg(name)
+    except RuntimeError:  # the architecture is known, the tag is not
+        return ""
     return str(settings.hf_hub_id or "") if settings else ""

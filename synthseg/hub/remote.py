@@ -104,8 +104,8 @@ def _hashes(path: Path) -> tuple[str, str]:
 @contextmanager
 def hub_errors_named(hub_id: HubId, field: str) -> Iterator[None]:
     """One line for whatever the hub's client raises in the block."""
-    import httpx2
     from huggingface_hub import constants, errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # what the client speaks through: httpx in 1.x, httpx2 in 2.x
 
     try:
         yield
@@ -135,7 +135,7 @@ def hub_errors_named(hub_id: HubId, field: str) -> Iterator[None]:
         raise UsageProblem(f"{field}: {hub_id} is not on this machine and HF_HUB_OFFLINE is set; unset it, {_MIRROR_HINT}") from error
     except errors.HfHubHTTPError as error:
         raise _http_problem(hub_id, field, error.response.status_code) from error
-    except (httpx2.HTTPError, ConnectionError, TimeoutError, errors.FileMetadataError) as error:
+    except (httpx.HTTPError, ConnectionError, TimeoutError, errors.FileMetadataError) as error:
         raise _unreachable(hub_id, field, error) from error
     except OSError as error:
         # A download that went wrong between the bytes; what it left behind does not count.

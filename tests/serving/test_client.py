@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
-from serving.client import MAX_ATTEMPTS, generate_texts, stream_images
+from serving.client import MAX_ATTEMPTS, engine_digest, generate_texts, stream_images
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
@@ -118,3 +118,31 @@ def test_a_failure_is_tried_elsewhere_before_it_comes_in_its_own_words() -> None
     with pytest.raises(RunFailure, match=r"^prompts\.base_url: no answer$"):
         generate_texts(handle, [TextRequest((), 0)])  # type: ignore[arg-type]
     assert len(handle.calls) == MAX_ATTEMPTS
+
+
+class Replicas:
+    """Replicas with these digests; a request goes to the first, one that has died answers with its error."""
+
+    def __init__(self, *digests: str | Exception) -> None:
+        self._digests = digests
+
+    @property
+    def digest(self) -> Replicas:
+        return self
+
+    def remote(self) -> Response:
+        return Response(self._digests[0])
+
+    def broadcast(self, method: str) -> Replicas:
+        assert method == "digest"
+        return self
+
+    def results(self, *, return_exceptions: bool) -> list[str | Exception]:
+        assert return_exceptions
+        return list(self._digests)
+
+
+def test_replicas_must_have_one_engine_between_them() -> None:
+    assert engine_digest(Replicas("a", "a", RayActorError())) == "a"  # type: ignore[arg-type]
+    with pytest.raises(UsageProblem, match=r"^images\.model: the replicas' engines differ \(a, b\); bring the same weights"):
+        engine_digest(Replicas("a", "b"))  # type: ignore[arg-type]

@@ -25,11 +25,12 @@ class Fault:
 
 @dataclass
 class Endpoint:
-    """Each request takes the next of `faults`, if there is one; else it is answered with `say(body)`."""
+    """Each request takes the next of `faults`, if there is one, else what `refuse(body)` gives; else it is answered with `say(body)`."""
 
     url: str
     say: Callable[[dict[str, Any]], str]
     faults: list[Fault] = field(default_factory=list)
+    refuse: Callable[[dict[str, Any]], Fault | None] = lambda _: None
     hold_s: float = 0.0
     seen: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     num_open: int = 0
@@ -50,7 +51,7 @@ def endpoint(say: Callable[[dict[str, Any]], str]) -> Iterator[Endpoint]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             with served.lock:
                 served.seen.append((self.path, body, {name.lower(): value for name, value in self.headers.items()}))
-                fault = served.faults.pop(0) if served.faults else None
+                fault = served.faults.pop(0) if served.faults else served.refuse(body)
                 served.num_open += 1
                 served.most_open = max(served.most_open, served.num_open)
             try:

@@ -104,6 +104,13 @@ def test_order_and_company_change_nothing(pipeline: PipelineFolder) -> None:
     assert images(build(pipeline("sd")).generate(wanted[2:3])) == forwards[2:3]
 
 
+@pytest.mark.parametrize(("family", "parameters"), [("sdxl", {"steps": 3}), ("flux", {"steps": 3, "true_cfg_scale": 4.0})])
+def test_the_negative_prompt_of_another_changes_nothing(pipeline: PipelineFolder, family: str, parameters: dict[str, Any]) -> None:
+    engine = build(pipeline(family), exact=False)
+    plain, other = request(0, parameters=parameters), request(1, parameters=parameters, negative_prompt="ugly")
+    assert apart(images(engine.generate([plain, other]))[0], images(engine.generate([plain]))[0]) <= BATCH_TOLERANCE
+
+
 def test_seed_steps_guidance_and_negative_prompt_each_count(pipeline: PipelineFolder) -> None:
     engine = build(pipeline("sd"))
     changes: list[dict[str, Any]] = [
@@ -278,6 +285,15 @@ def test_previews_form_towards_the_image_and_change_nothing(pipeline: PipelineFo
     distances = [np.abs(decode_rgb(image.encoded).astype(int) - decode_rgb(results[1].encoded)).mean() for _, image in shown]
     assert distances == sorted(distances, reverse=True)
     assert {(image.width, image.height) for _, image in shown} == {(SIDE, SIDE)}
+
+
+def test_offload_shows_no_previews(pipeline: PipelineFolder) -> None:
+    engine = build(pipeline("sd"))
+    wanted, shown = [request(0, parameters={"steps": 6})], list[int]()
+    plain = engine.generate(wanted)
+    engine._images = engine._images.model_copy(update={"offload": True})  # what moves networks about needs a GPU
+    assert engine.generate_with_previews(wanted, [3], lambda index, _: shown.append(index)) == plain
+    assert shown == []
 
 
 def test_the_safety_verdict_is_a_column_and_the_image_stays(pipeline: PipelineFolder, tmp_path: Path) -> None:

@@ -45,14 +45,25 @@ def test_a_whole_pipeline_is_known_by_its_content(folder: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"model_index.json"}
 
 
-def test_the_hub_s_cache_is_not_read_again(folder: Path, tmp_path: Path) -> None:
-    """Its files are links to blobs that are named by their hash."""
-    blob = tmp_path / "models--a--b" / "blobs" / ("ab" * 32)
-    blob.parent.mkdir(parents=True)
-    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    weights.rename(blob)
-    weights.symlink_to(blob)
+def in_hub_cache(path: Path, cache: Path, name: str) -> None:
+    """Replace `path` by a link to a blob that is named as the hub's cache names it."""
+    blob = cache / "models--a--b" / "blobs" / name
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(blob)
+    path.symlink_to(blob)
+
+
+def test_large_files_of_the_hub_s_cache_are_not_read_again(folder: Path, tmp_path: Path) -> None:
+    in_hub_cache(folder / "vae" / "diffusion_pytorch_model.safetensors", tmp_path, "ab" * 32)
     assert pipeline_files(settings(folder)).digests()["vae/diffusion_pytorch_model.safetensors"] == "ab" * 32
+
+
+def test_the_hub_s_cache_and_a_copy_have_one_digest(folder: Path, tmp_path: Path) -> None:
+    """Small files are kept there under git's SHA-1, which a mirror and a folder know nothing of."""
+    before = pipeline_files(settings(folder)).digests()
+    in_hub_cache(folder / "model_index.json", tmp_path, "cd" * 20)
+    in_hub_cache(folder / "vae" / "config.json", tmp_path, "ef" * 20)
+    assert pipeline_files(settings(folder)).digests() == before
 
 
 def cut_short(folder: Path) -> None:
@@ -108,6 +119,27 @@ def test_a_variant_is_taken_where_a_component_has_it(folder: Path) -> None:
     only_variant(folder)
     names = {path.name for path in pipeline_files(settings(folder, variant="fp16")).weights}
     assert names == {"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors", "model.safetensors"}
+
+
+def in_shards(component: Path, variant: str) -> None:
+    """Add the component's weights once more as one shard with an index, named as `variant` is."""
+    named = f".{variant}" if variant else ""
+    shard = f"diffusion_pytorch_model{named}-00001-of-00001.safetensors"
+    shutil.copy(component / "diffusion_pytorch_model.safetensors", component / shard)
+    (component / f"diffusion_pytorch_model.safetensors.index{named}.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+
+
+@pytest.mark.parametrize("variant", ["", "fp16"])
+def test_only_the_index_of_the_wanted_variant_counts(folder: Path, variant: str) -> None:
+    unet = folder / "unet"
+    for each in ("", "fp16"):
+        in_shards(unet, each)
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    (shard,) = (path for path in pipeline_files(settings(folder, variant=variant)).weights if path.parent == unet)
+    assert shard.name == f"diffusion_pytorch_model{'.fp16' if variant else ''}-00001-of-00001.safetensors"
+    shard.rename(shard.with_name(shard.name.replace("00001-of", "00002-of")))
+    with pytest.raises(UsageProblem, match=f"lacks {shard.name}"):
+        pipeline_files(settings(folder, variant=variant))
 
 
 def test_code_runs_only_when_the_user_names_the_model_again(folder: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from synthseg.config import load_config
 from synthseg.engines import llama
 from synthseg.engines.llama import LlamaEngine, embedded_model_path
+from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import TextRequest
 from synthseg.errors import UsageProblem
 from synthseg.hub.cache import RepoCache
@@ -158,3 +160,10 @@ def test_a_gguf_of_the_hub_is_the_same_as_its_file(engine: LlamaEngine, tmp_path
     fetched = LlamaEngine("acme/tiny-GGUF/tiny.gguf")
     assert fetched.digest == engine.digest
     assert fetched.generate([request(7)]) == engine.generate([request(7)])
+
+
+def test_a_gguf_of_the_hub_is_taken_at_the_revision_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    config = load_config("embedded", ["prompts.model=acme/tiny-GGUF/tiny.gguf", "prompts.revision=v1"])
+    with pytest.raises(UsageProblem, match=r"'acme/tiny-GGUF/tiny\.gguf@v1' are not on this machine"):
+        build_text_engine(config)

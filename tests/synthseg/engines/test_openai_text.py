@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,22 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(server: Endpoi
     assert KEY not in str(refused.value)
     assert "the key in MY_KEY does not open it" in str(refused.value)
     assert KEY not in repr(vars(keyed).get("digest"))
+
+
+@pytest.mark.parametrize("key", ["sk-test\n01", "sk-test\r\nx-other: 1", "sk test", "sk-\u00e9"], ids=["line", "field", "space", "accent"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(UsageProblem, match=r"^execution\.endpoint\.api_key_env: the value of MY_KEY is no key") as refused:
+        OpenAiEngine("http://127.0.0.1:9/v1", "small", EndpointConfig(api_key_env="MY_KEY"))
+    assert "sk-" not in str(refused.value)
+
+
+def test_what_a_broken_header_holds_is_not_shown(server: Endpoint) -> None:
+    asked = engine(server, max_retries=0)
+    asked._key = f"{KEY}\nmore"
+    with pytest.raises(RunFailure, match="LocalProtocolError") as failed:
+        asked.generate([chat("a")])
+    assert KEY not in "".join(traceback.format_exception(failed.value))
 
 
 @pytest.mark.parametrize(
@@ -203,6 +220,18 @@ def test_a_server_that_holds_only_objects_gets_an_object() -> None:
     schemas = [body["response_format"]["json_schema"]["schema"]["type"] for body in server.bodies]
     assert schemas == ["array", "object", "object"]
     assert server.bodies[1]["max_tokens"] > 20
+
+
+def test_requests_that_find_it_out_together_all_get_an_object() -> None:
+    def kind(body: dict[str, Any]) -> str:
+        return str(body["response_format"]["json_schema"]["schema"]["type"])
+
+    with endpoint(lambda body: json.dumps({"reply": [body["seed"]]})) as server:
+        server.hold_s = 0.1
+        server.refuse = lambda body: None if kind(body) == "object" else Fault(400, {"error": {"message": "schema must be an object"}})
+        replies = engine(server).generate([chat("rate", seed, json_schema=MARKS) for seed in range(8)])
+    assert [reply.text for reply in replies] == [f"[{seed}]" for seed in range(8)]
+    assert server.most_open > 1
 
 
 def test_a_stream_tells_the_reply_piece_by_piece(server: Endpoint) -> None:

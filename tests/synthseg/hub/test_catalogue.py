@@ -49,6 +49,22 @@ def test_what_lies_on_this_machine_is_not_asked_of_the_hub(tmp_path: Path) -> No
     assert found == {}
 
 
+def test_every_weight_can_be_held_to_a_commit() -> None:
+    commit = "a" * 40
+    clip, dino = f"hf-hub:timm/vit_base_patch16_clip_224.openai@{commit}", f"hf-hub:timm/vit_base_patch14_dinov2.lvd142m@{commit}"
+    pinned = [f"prompts.revision={commit}", f"images.revision={commit}", f"scoring.model={clip}", "scoring.weights="]
+    pinned += [f"segmenter.clip_model={clip}", "segmenter.clip_weights=", f"segmenter.dino_model={dino}"]
+    pinned += [f"classifier.model=hf-hub:timm/vit_base_patch16_224.augreg_in21k@{commit}"]
+    weights = weights_of(load_config("voc", pinned))
+    assert {weight.hub_id.commit for weight in weights} == {commit}
+    assert {weight.hub_id.repo for weight in weights} == {weight.hub_id.repo for weight in weights_of(load_config("voc"))}
+
+
+def test_a_folder_of_timm_is_not_asked_of_the_hub(tmp_path: Path) -> None:
+    found = fields("voc", f"classifier.model=local-dir:{tmp_path}", f"segmenter.dino_model=local-dir:{tmp_path}")
+    assert set(found) == {"prompts.model", "images.model", "scoring.model"}
+
+
 def test_a_hub_id_of_open_clip_needs_no_tag() -> None:
     assert fields("embedded", "scoring.model=hf-hub:acme/clip") == {"scoring.model": "acme/clip"}
 
@@ -61,6 +77,7 @@ def test_a_hub_id_of_open_clip_needs_no_tag() -> None:
         ("images.model=no such model", "images.model: 'no such model' is neither a path nor a model id"),
         ("scoring.weights=", "scoring.weights: is empty"),
         ("scoring.weights=nowhere", "scoring.weights: open_clip knows no weights 'nowhere'"),
+        ("classifier.model=vit_base_patch14_dinov2.typo", "classifier.model: timm knows no weights of 'vit_base_patch14_dinov2.typo'"),
     ],
 )
 def test_a_setting_that_names_nothing_is_refused(override: str, says: str) -> None:
@@ -79,6 +96,7 @@ def test_names_outside_the_table_come_from_the_libraries() -> None:
     assert names.hub_id_of_clip("ViT-B-16-SigLIP2", "webli") == "timm/ViT-B-16-SigLIP2"
     assert names.hub_id_of_timm("vit_tiny_patch16_224.augreg_in21k") == "timm/vit_tiny_patch16_224.augreg_in21k"
     assert names.hub_id_of_timm("no_such_model") == ""
+    assert names.hub_id_of_timm("vit_base_patch14_dinov2.typo") == ""
 
 
 def test_hub_ids() -> None:

@@ -62,6 +62,7 @@ def test_a_torch_file_of_a_model_that_google_published_as_numpy(tmp_path: Path) 
         ("hf-hub:someone/else", "", r"segmenter\.dino_model: .*are not on this machine; .*synthseg fetch"),
         (NAME, "/no/such/file", r"segmenter\.dino_weights: /no/such/file does not exist"),
         ("vit_bass_patch14_dinov2", "", r"segmenter\.dino_model: timm knows no model 'vit_bass"),
+        ("test_vit.typo", "", r"segmenter\.dino_model: timm knows no weights of 'test_vit\.typo'; add its tag"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line_with_the_way_out(hub_cache: Path, name: str, weights: str, message: str) -> None:
