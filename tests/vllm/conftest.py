@@ -33,7 +33,8 @@ CPU = (
     "execution.vllm.enforce_eager=true",
 )
 CLASSES = ("horse", "bus", "cat")
-ONE_ROUND = ("prompts.max_rounds=1", "prompts.requests_per_round=16", "prompts.prompts_per_class=16")
+ONE_ROUND = ("prompts.max_rounds=1", "prompts.requests_per_round=16", "prompts.prompts_per_class=16", "prompts.max_tokens=192")
+"""With tokens for the longest caption that the schema allows, as in `voc`: a reply that is cut short cannot parse."""
 
 
 def vllm_config(*settings: str, classes: Sequence[str] = CLASSES) -> RunConfig:
