@@ -62,7 +62,8 @@ def unasked_ranking(config: RunConfig, out: Path, rows: Rows) -> Iterator[tuple[
         scaled = changed(config, "classifier", opinion_scale=scale)
         untrained = new_classifier(scaled)
         yield f"classifier at scale {scale}, before training", ranked(opinions([untrained] * config.classifier.folds, rows))
-        trained = [load_classifier(out / "classifier" / f"fold-{fold}.safetensors", scaled) for fold in range(config.classifier.folds)]
+        files = [out / "classifier" / f"fold-{fold}.safetensors" for fold in range(config.classifier.folds)]
+        trained = [load_classifier(file, scaled, torch.device("cpu")) for file in files]
         yield f"classifier at scale {scale}, trained out of fold", ranked(opinions(trained, rows))
 
 

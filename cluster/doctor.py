@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -23,6 +23,8 @@ from synthseg.hub.cache import cache_root
 from synthseg.hub.catalogue import weights_of
 from synthseg.hub.ids import is_local
 from synthseg.sizing.estimate import needed_memory_gb
+from synthseg.sizing.placement import num_cpus, stage_shortage, stage_wishes, whole_gpus, widest
+from synthseg.stages import Stage
 from synthseg.store.files import Files
 
 Status = Literal["ok", "warn", "fail"]
@@ -57,9 +59,11 @@ class Check:
         return {"check": self.name, "status": self.status, "found": self.detail, "fix": self.fix}
 
 
-def checks(config: RunConfig, out: str = "runs") -> list[Check]:
-    """Every check that matters for `config`, with runs written below `out`. Starts no Ray, and loads no
-    model but a diffusion model whose batch invariance can be measured.
+def checks(config: RunConfig, out: str = "runs", *, alone: bool = True) -> list[Check]:
+    """Every check that matters for `config`, with runs written below `out`. Starts no Ray.
+
+    `alone`: this machine has to hold all that a stage takes at once, and nobody else computes on it, so that where nothing is missing
+    a diffusion model may be loaded to measure its batch invariance. No other model is loaded.
     """
     found = [_python()]
     found += [_package(name, INSTALL_EMBEDDED) for name in ("torch", "torchvision", "ray", "open_clip_torch", "timm", "pyarrow")]
@@ -71,10 +75,15 @@ def checks(config: RunConfig, out: str = "runs") -> list[Check]:
         found.append(_embedded_clip())
     found += _weights(config)
     found.append(_remote(out) if "://" in out else _folder(Path(out)))
-    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config), *_invariance(config)]
+    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config)]
+    alone = alone and not config.execution.address
+    if alone:
+        found += _room(config)
     found += _ports(config)
     if config.evaluation.dataset != "field":
         found.append(_dataset(config))
+    if alone and config.images.engine == "diffusers" and not any(check.status == "fail" for check in found):
+        found.append(_invariance(config))
     return found
 
 
@@ -303,18 +312,30 @@ def _gpu_memory(config: RunConfig, largest_gb: float) -> Iterator[Check]:
         yield Check("GPU memory", "ok", f"{largest_gb:.0f} GB, {needed:.1f} GB wanted at the peak")
 
 
-def _invariance(config: RunConfig) -> Iterator[Check]:
-    """How far an image depends on its batch, measured, where the engine is diffusers and what it needs is here."""
-    if config.images.engine != "diffusers" or (gpu_reason(config) and not gpus()):
-        return
-    if any(weight.field.startswith("images.") for weight in missing_weights(config)):
-        return
+def _room(config: RunConfig) -> Iterator[Check]:
+    """Whether the GPUs here hold at once what the stages of a run take; Ray counts as many CPUs as they ask for."""
+    found, wanted = len(gpus()), whole_gpus(stage_wishes(config, widest(config)))
+    if found and wanted:
+        yield room_check("GPUs at once", config, {"GPU": found, "CPU": num_cpus(config)}, f"{found} for {wanted}")
+
+
+def room_check(name: str, config: RunConfig, room: Mapping[str, float], detail: str) -> Check:
+    """Row about a cluster of `room`: `detail`, or what is too little for the first stage that does not fit."""
+    for stage in Stage:
+        if problem := stage_shortage(config, stage, room):
+            said, _, fix = problem.partition("; ")
+            return Check(name, "fail", said, fix)
+    return Check(name, "ok", detail)
+
+
+def _invariance(config: RunConfig) -> Check:
+    """How far an image depends on its batch, measured."""
     try:
-        measured = measure_invariance(build_image_engine(config), config)
-    except SynthSegError as error:
-        yield Check("batch invariance", "fail", str(error), "mend what it says; nothing can be painted before")
-    else:
-        yield Check("batch invariance", "ok", str(measured))
+        return Check("batch invariance", "ok", str(measure_invariance(build_image_engine(config), config)))
+    except Exception as error:  # noqa: BLE001 (whatever keeps it from painting is a row, not the end of the report)
+        reason = (str(error).strip().splitlines() or [""])[0]
+        said = reason if isinstance(error, SynthSegError) else f"{type(error).__name__}: {reason}"
+        return Check("batch invariance", "fail", said, "mend what it says; nothing can be painted before")
 
 
 def _dataset(config: RunConfig) -> Check:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.doctor import Check, checks, nearest_folder
+from cluster.doctor import Check, checks, nearest_folder, room_check
 from synthseg.config import RunConfig
 from synthseg.engines.availability import gpu_reason
 from synthseg.errors import RunFailure
@@ -111,7 +111,8 @@ def look(node_id: str, config_json: str, out: str, token: str, num_gpus: float) 
     if here != node_id:
         raise RuntimeError(f"asked node {node_id}, but this is node {here}")
     config = RunConfig.model_validate_json(config_json)
-    found = checks(config, out)
+    # Its GPUs are neither asked for nor free, so nothing is loaded onto them; each run measures its own replicas.
+    found = checks(config, out, alone=False)
     if token:
         seen = Path(token).exists()
         fix = "" if seen else "mount the same folder on every node, or use a URI such as s3://bucket/run"
@@ -125,7 +126,7 @@ def _ray_gpus(num_gpus: float) -> Check:
     """Ray's count of this node's GPUs against what is there: a driver that torch cannot use shows here."""
     import torch
 
-    # Ray hides the GPUs from a task that asked for none, so the driver is asked and not torch's count.
+    # What torch counts in a task that asked for no GPU hangs on Ray's settings and CUDA_VISIBLE_DEVICES, so the driver is asked.
     from synthseg.gpus import gpus
 
     seen = len(gpus())
@@ -170,7 +171,11 @@ def _whole(config: RunConfig, nodes: Sequence[Mapping[str, Any]], versions: Mapp
     if reason and not total:
         found.append(Check("GPUs", "fail", f"no node has one, and {reason}", "add a node with GPUs; ray start counts them"))
     else:
-        found.append(Check("GPUs", "ok", f"{total:g} in the cluster"))
+        room: dict[str, float] = {}
+        for node in nodes:
+            for name, amount in node["Resources"].items():
+                room[name] = room.get(name, 0.0) + amount
+        found.append(room_check("GPUs", config, room, f"{total:g} in the cluster"))
     return found
 
 

@@ -54,7 +54,7 @@ class EvaluationWorker:
             self._segmenter = Segmenter.load(folder / SEGMENTER, config, device, parts)
         self._control = TrainingFree(parts, config.segmenter)
         with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
-            self._classifiers = [load_classifier(path, config) for path in sorted(folder.glob(CHECKPOINTS))]
+            self._classifiers = [load_classifier(path, config, device) for path in sorted(folder.glob(CHECKPOINTS))]
 
     def __call__(self, chunk: pa.Table) -> dict[str, Any]:
         """Confusion matrices, classifier probabilities and present classes of the chunk, and what the report shows."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
@@ -29,8 +30,9 @@ class RelabelWorker:
         register(stacks)
         self._config = config
         self._folder = RunFolder(out)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
-            self._models = [load_classifier(folder / name, config) for name in checkpoints]
+            self._models = [load_classifier(folder / name, config, device) for name in checkpoints]
 
     def __call__(self, shard: pa.Table) -> dict[str, Any]:
         """Relabels the shard named in `shard`; its name and stats."""

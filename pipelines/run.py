@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipelines import evaluate, images, interrupt, invariance, prompts, relabel
 from pipelines.label_metrics import label_metrics
-from pipelines.session import ray_session
+from pipelines.session import check_room, ray_session
 from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from serving.client import engine_digest
@@ -30,6 +31,7 @@ from synthseg.errors import RunFailure, UsageProblem
 from synthseg.models.identity import weights_digests
 from synthseg.progress import Progress
 from synthseg.report import build_report
+from synthseg.sizing.placement import stage_wishes
 from synthseg.stacks import clear, stacks_folder
 from synthseg.stages import Stage
 from synthseg.store.disk import full_disk_named
@@ -70,15 +72,18 @@ class _Run:
         self.folder.event("stage_finished", stage=name, seconds=round(seconds, 2))
         self.progress.finish_stage(name, seconds, "")
 
-    def stream(self, worker: Callable[..., StageWorker], arguments: dict[str, Any], shards: list[Any]) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, stage: Stage, worker: Callable[..., StageWorker], arguments: dict[str, Any], shards: list[Any]
+    ) -> Iterator[dict[str, Any]]:
         """`run_stage` with this run's settings."""
         execution = self.config.execution
+        each = stage_wishes(self.config, stage)[-1].each
         return run_stage(
             worker,
             {"config": self.config, "stacks": self.stacks, **arguments},
             shards,
             num_workers=execution.workers,
-            num_gpus=execution.num_gpus_per_replica,
+            num_gpus=each["GPU"],
             stall_timeout_s=execution.stall_timeout_s,
             folder=self.folder,
             stacks=self.stacks,
@@ -90,8 +95,9 @@ class _Run:
         if pending:
             section = self.config.prompts
             with self.stage("prompts", len(pending) * (section.prompts_per_class + section.context_prompts_per_class)):
+                check_room(self.config, Stage.prompts)
                 deploy_engines(self.config, text=True, image=False)
-                for row in self.stream(prompts.PromptWorker, {"out": self.folder.out}, pending):
+                for row in self.stream(Stage.prompts, prompts.PromptWorker, {"out": self.folder.out}, pending):
                     self.progress.advance("prompts", ok=row["agent"]["accepted"])
                 release(text_app(self.config))
         self.folder.update_metrics(prompts.prompt_metrics(self.config, self.folder))
@@ -105,6 +111,7 @@ class _Run:
             return
         planned = len(accepted) * self.config.images.images_per_prompt
         with self.stage("images", planned):
+            check_room(self.config, Stage.images)
             deploy_engines(self.config, text=False, image=True)
             digest = engine_digest(image_handle(self.config))
             images.ensure_plan(self.config, self.folder, accepted, digest)
@@ -114,7 +121,7 @@ class _Run:
             pending = images.pending_shards(self.config, self.folder)
             done = planned - sum(shard.num_rows for shard in pending)
             self.progress.advance("images", ok=done)
-            for row in self.stream(images.ImageWorker, {"out": self.folder.out}, pending):
+            for row in self.stream(Stage.images, images.ImageWorker, {"out": self.folder.out}, pending):
                 self.folder.event("shard_published", stage="images", shard=row["shard"])
                 self.progress.advance("images", **row["stats"]["outcomes"])
             release(image_app(self.config))
@@ -126,6 +133,8 @@ class _Run:
         config = self.config
         kept = images.kept_samples(self.folder)
         pending = relabel.pending_shards(self.folder)
+        if pending:
+            check_room(config, Stage.relabel)
         with self.training_folder("classifier") as out, self.stage("classifier", config.classifier.folds):
             trained = train_classifier(config, kept, out, config.execution.workers)
             self.progress.advance("classifier", ok=config.classifier.folds)
@@ -133,7 +142,8 @@ class _Run:
         if pending:
             checkpoints = [path.name for path in trained.checkpoints]
             with self.stage("relabel", kept.num_rows):
-                for row in self.stream(relabel.RelabelWorker, {"out": self.folder.out, "checkpoints": checkpoints}, pending):
+                arguments = {"out": self.folder.out, "checkpoints": checkpoints}
+                for row in self.stream(Stage.relabel, relabel.RelabelWorker, arguments, pending):
                     self.folder.event("shard_published", stage="labels", shard=row["shard"])
                     self.progress.advance("relabel", **row["stats"]["outcomes"])
         self.folder.update_metrics({"labels": label_metrics(config, self.folder)})
@@ -142,6 +152,8 @@ class _Run:
         """Train the decoder on the relabelled samples."""
         from training.segmenter import train_segmenter
 
+        if not self.folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
+            check_room(self.config, Stage.segmenter)
         with self.training_folder("segmenter") as out, self.stage("segmenter", self.config.segmenter.iterations):
             trained = train_segmenter(self.config, images.training_samples(self.folder), out, self.config.execution.workers)
             self.progress.advance("segmenter", ok=self.config.segmenter.iterations)
@@ -151,7 +163,9 @@ class _Run:
         """Measure segmenter, classifier and training-free control on the evaluation split."""
         num_images = len(open_dataset(self.config.evaluation.dataset, self.config))
         with self.stage("evaluate", num_images):
-            measured = evaluate.evaluate_run(self.config, self.folder, num_images, self.stream, self.progress)
+            check_room(self.config, Stage.evaluate)
+            stream = partial(self.stream, Stage.evaluate)
+            measured = evaluate.evaluate_run(self.config, self.folder, num_images, stream, self.progress)
         self.folder.update_metrics(measured)
 
     @contextmanager

@@ -10,11 +10,11 @@ import ray
 from ray import serve
 
 from serving.build import image_app, text_app
-from serving.ray_start import start_ray
+from serving.ray_start import cluster_room, start_ray
 from synthseg.config.schema import RunConfig
-
-STAGE_WORKER_CPUS = 0.25
-"""Logical CPUs of a Ray Data worker. With `workers` replicas of 0.25 and the driver's own work this fits `workers` CPUs."""
+from synthseg.errors import UsageProblem
+from synthseg.sizing.placement import num_cpus, stage_shortage
+from synthseg.stages import Stage
 
 _ENVIRONMENT = {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
 
@@ -25,7 +25,7 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
     address = config.execution.address
     joined = ray.is_initialized()
     if not joined:
-        start_ray(address, config.execution.workers, dashboard=False, verbose=verbose, environment=_ENVIRONMENT)
+        start_ray(address, num_cpus(config), dashboard=False, verbose=verbose, environment=_ENVIRONMENT)
     _configure_data(verbose)
     try:
         yield
@@ -36,6 +36,12 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
                     serve.delete(app)
         if not joined:
             ray.shutdown()
+
+
+def check_room(config: RunConfig, stage: Stage) -> None:
+    """UsageProblem when the cluster can never hold at once what `stage` takes; Ray would have its workers wait for ever."""
+    if problem := stage_shortage(config, stage, cluster_room()):
+        raise UsageProblem(problem)
 
 
 def _configure_data(verbose: bool) -> None:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import ray
 
 from pipelines import interrupt
-from pipelines.session import STAGE_WORKER_CPUS
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
+from synthseg.sizing.placement import WORKER_CPUS
 from synthseg.stacks import collect
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
@@ -83,13 +83,14 @@ def run_stage(
     if not shards:
         return
     # Unlike from_arrow this starts no task, which would ask for a whole CPU and wait for ever where replicas left less.
-    dataset = ray.data.from_blocks(list(shards)).map_batches(
+    # The internal method, as the public one refuses whole blocks on GPUs, and with a batch size Ray puts shards together.
+    dataset = ray.data.from_blocks(list(shards)).map_batches_internal(
         _Guarded,
         fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments)},
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=min(num_workers, len(shards)), max_tasks_in_flight_per_actor=2),
-        num_cpus=STAGE_WORKER_CPUS,
+        num_cpus=WORKER_CPUS,
         num_gpus=num_gpus,
     )
     finished: queue.Queue[Any] = queue.Queue()

@@ -17,14 +17,13 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from serving.replicas import ImageReplica, TextReplica
-from serving.vllm_settings import resources
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
 from synthseg.errors import RunFailure
-
-REPLICA_CPUS = 0.25
-"""Logical CPUs a replica asks for. A replica computes on one thread; two kinds, each `workers` times, fit two CPUs."""
+from synthseg.sizing.placement import Deployment as DeploymentName
+from synthseg.sizing.placement import deployment_gpus, stage_wishes
+from synthseg.stages import Stage
 
 _POLL_S = 0.1
 
@@ -36,27 +35,26 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location=ProxyLocation.Disabled, logging_config={"log_level": "WARNING", "enable_access_log": False})
-    options = {
-        "num_replicas": config.execution.workers,
-        "max_ongoing_requests": 4 * config.execution.max_in_flight,
-        "ray_actor_options": {
-            "num_cpus": REPLICA_CPUS,
-            "num_gpus": config.execution.num_gpus_per_replica,
-            "runtime_env": _runtime_env(),
-        },
-    }
     apps: dict[str, Application] = {}
     needs: dict[str, Mapping[str, float]] = {}
-    plain = {"CPU": REPLICA_CPUS, "GPU": config.execution.num_gpus_per_replica}
     if text:
-        apps[text_app(config)] = text_application(config, options)
-        needs[text_app(config)] = resources(config) if config.prompts.engine == "vllm" else plain
+        needs[text_app(config)] = stage_wishes(config, Stage.prompts)[0].each
+        apps[text_app(config)] = text_application(config, _batch_options(config, needs[text_app(config)]))
     if image:
-        apps[image_app(config)] = ImageReplica.options(**options).bind(config)
-        needs[image_app(config)] = plain
+        needs[image_app(config)] = stage_wishes(config, Stage.images)[0].each
+        apps[image_app(config)] = ImageReplica.options(**_batch_options(config, needs[image_app(config)])).bind(config)
     targets = [serve.RunTarget(app, name=name, route_prefix=None) for name, app in apps.items()]
     serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     _wait_until_running(needs, config)
+
+
+def _batch_options(config: RunConfig, needs: Mapping[str, float]) -> dict[str, Any]:
+    """Serve's options for the replicas of a run that need `needs` each."""
+    return {
+        "num_replicas": config.execution.workers,
+        "max_ongoing_requests": 4 * config.execution.max_in_flight,
+        "ray_actor_options": {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0.0), "runtime_env": _runtime_env()},
+    }
 
 
 def text_application(config: RunConfig, options: dict[str, Any], *, max_batch_size: int = 8, max_queued: int = 0) -> Application:
@@ -68,8 +66,7 @@ def text_application(config: RunConfig, options: dict[str, Any], *, max_batch_si
     if config.prompts.engine == "openai":
         from serving.endpoint_replica import EndpointReplica
 
-        actor = {**options["ray_actor_options"], "num_gpus": 0}  # the GPUs are where the endpoint is
-        return EndpointReplica.options(**{**options, "ray_actor_options": actor}).bind(config, max_queued)
+        return EndpointReplica.options(**options).bind(config, max_queued)
     return TextReplica.options(**options).bind(config, max_batch_size, max_queued)
 
 
@@ -144,26 +141,31 @@ def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> 
     serving = config.serving
     text = text_application(
         config,
-        _options(config, serving.text),
+        _options(config, "text"),
         max_batch_size=serving.text.max_batch_size,
         max_queued=serving.text.max_ongoing_requests,
     )
-    image = image_replica.options(**_options(config, serving.image)).bind(
+    image = image_replica.options(**_options(config, "image")).bind(
         config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests
     )
-    agent = PromptAgentReplica.options(**_options(config, serving.prompt_agent)).bind(config, text)
-    gateway = Gateway.options(**_options(config, serving.gateway), backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1))
+    agent = PromptAgentReplica.options(**_options(config, "prompt_agent")).bind(config, text)
+    gateway = Gateway.options(**_options(config, "gateway"), backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1))
     return gateway.bind(config, text, image, agent)
 
 
-def _options(config: RunConfig, deployment: DeploymentConfig) -> dict[str, Any]:
+def _options(config: RunConfig, name: DeploymentName) -> dict[str, Any]:
+    deployment: DeploymentConfig = getattr(config.serving, name)
     options: dict[str, Any] = {
         "max_ongoing_requests": deployment.max_ongoing_requests,
         "max_queued_requests": deployment.max_queued_requests,
         # A replica that is taken down finishes what it has; nothing may take longer than the deadline.
         "graceful_shutdown_timeout_s": config.serving.deadline_s,
         "graceful_shutdown_wait_loop_s": 0.2,
-        "ray_actor_options": {"num_cpus": deployment.num_cpus, "num_gpus": deployment.num_gpus, "runtime_env": _runtime_env()},
+        "ray_actor_options": {
+            "num_cpus": deployment.num_cpus,
+            "num_gpus": deployment_gpus(config, name),
+            "runtime_env": _runtime_env(),
+        },
     }
     if deployment.max_replicas:
         options["autoscaling_config"] = {

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import ray
+from ray._private.state import state as ray_state
+from ray.exceptions import RaySystemError
 
 from synthseg.errors import RunFailure
 
@@ -53,6 +55,16 @@ def start_ray(
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
+
+
+def cluster_room() -> dict[str, float]:
+    """Resources that the cluster has in all, or can grow to where an autoscaler says so."""
+    room = dict(ray.cluster_resources())
+    try:
+        most = ray_state.get_max_resources_from_cluster_config() or {}
+    except RaySystemError:  # Ray Client does not know of autoscalers
+        most = {}
+    return room | {name: max(room.get(name, 0.0), amount) for name, amount in most.items()}
 
 
 @contextmanager

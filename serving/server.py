@@ -16,11 +16,11 @@ from pathlib import Path
 from types import FrameType
 
 from serving.keys import KeyStore, keys_path
-from serving.vllm_settings import resources
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 from synthseg.engines.availability import check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
+from synthseg.sizing.placement import needed, server_shortage, server_wishes
 
 APP_NAME = "synthseg"
 _DRAIN_MARGIN_S = 5.0
@@ -113,22 +113,22 @@ def _job_agent(config: RunConfig) -> Iterator[None]:
 
 def _num_cpus(config: RunConfig) -> int:
     """Logical CPUs that all replicas at their most, the proxy and one job's stages need."""
-    serving = config.serving
-    text_cpus = resources(config)["CPU"] if config.prompts.engine == "vllm" else serving.text.num_cpus
-    deployments = (serving.gateway, serving.prompt_agent, serving.image)
-    needs = [(serving.text, text_cpus), *((deployment, deployment.num_cpus) for deployment in deployments)]
-    replicas = sum(max(deployment.num_replicas, deployment.max_replicas) * num_cpus for deployment, num_cpus in needs)
-    return round(replicas + (1 if serving.jobs else 0) + 0.5)
+    replicas = needed(server_wishes(config, at_most=True))["CPU"]
+    return round(replicas + (1 if config.serving.jobs else 0) + 0.5)
 
 
 def _deploy(config: RunConfig, verbose: bool) -> int:
-    """Start every deployment and wait until each has answered its warm-up; the port listened on. RunFailure with the first cause."""
+    """Start every deployment and wait until each has answered its warm-up; the port listened on. UsageProblem when the cluster has no
+    room for them, RunFailure with the first cause when one does not start.
+    """
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
 
     from serving.build import application
-    from serving.ray_start import muted
+    from serving.ray_start import cluster_room, muted
 
+    if problem := server_shortage(config, cluster_room()):
+        raise UsageProblem(problem)
     serving = config.serving
     port = serving.port or _free_port(serving.host)
     level = "INFO" if verbose else "WARNING"

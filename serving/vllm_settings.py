@@ -8,6 +8,7 @@ from typing import Any
 
 from synthseg.config.schema import RunConfig
 from synthseg.engines.vllm_weights import LocalModel
+from synthseg.sizing.placement import vllm_bundles, vllm_memory
 
 SEED = 0
 """vLLM's own seed. Every request brings one, so this decides nothing but what vLLM draws at its start."""
@@ -31,7 +32,7 @@ def llm_arguments(config: RunConfig, options: Mapping[str, Any], model: LocalMod
     vllm = config.execution.vllm
     actor = options.get("ray_actor_options", {})
     environment = {**actor.get("runtime_env", {}).get("env_vars", {}), **_ENVIRONMENT}
-    arguments: dict[str, Any] = {
+    return {
         "model_loading_config": {"model_id": served_name(config), "model_source": str(model.path) if model else config.prompts.model},
         "engine_kwargs": engine_arguments(config),
         "accelerator_type": vllm.accelerator_type or None,
@@ -41,10 +42,8 @@ def llm_arguments(config: RunConfig, options: Mapping[str, Any], model: LocalMod
             "ray_actor_options": {"num_cpus": vllm.num_cpus, "runtime_env": {"env_vars": environment}},
         },
         "runtime_env": {"env_vars": environment},
+        "placement_group_config": {"bundles": [dict(bundle) for bundle in vllm_bundles(config)], "strategy": vllm.placement},
     }
-    if vllm.bundles:
-        arguments["placement_group_config"] = {"bundles": [dict(bundle) for bundle in vllm.bundles], "strategy": vllm.placement}
-    return arguments
 
 
 def engine_arguments(config: RunConfig) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def engine_arguments(config: RunConfig) -> dict[str, Any]:
         "tensor_parallel_size": vllm.tensor_parallel_size,
         "max_model_len": vllm.max_model_len,
         "max_num_seqs": vllm.max_num_seqs,
-        "gpu_memory_utilization": vllm.gpu_memory_utilization,
+        "gpu_memory_utilization": vllm_memory(config),
         "enable_prefix_caching": vllm.enable_prefix_caching,
         "enforce_eager": vllm.enforce_eager,
         "seed": SEED,
@@ -68,14 +67,3 @@ def engine_arguments(config: RunConfig) -> dict[str, Any]:
     if prompts.lora:
         arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _MAX_LORA_RANK}
     return arguments
-
-
-def resources(config: RunConfig) -> dict[str, float]:
-    """Logical resources that one replica takes of the cluster."""
-    vllm = config.execution.vllm
-    bundles = vllm.bundles or tuple({"GPU": 1.0} for _ in range(vllm.tensor_parallel_size))
-    total: dict[str, float] = {"CPU": vllm.num_cpus}
-    for bundle in bundles:
-        for name, amount in bundle.items():
-            total[name] = total.get(name, 0.0) + amount
-    return total

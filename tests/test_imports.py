@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "synthseg.gpus",
         "synthseg.hub",
         "synthseg.sizing",
+        "synthseg.stages",
         "synthseg.store.files",
         "synthseg.taxonomy",
     ),

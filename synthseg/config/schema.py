@@ -257,6 +257,10 @@ class ExecutionConfig(Section):
     stall_timeout_s: float = Field(default=300.0, gt=0)
     """No sample, training step or start of the replicas for this long ends the run, with the stacks of its processes."""
     num_gpus_per_replica: float = Field(default=0.0, ge=0)
+    """GPUs of an image replica and of each device of a vLLM replica. Below 1 it leaves a stage worker room on the same GPU. Where it is not
+    0, a worker of the stages without engines takes a whole GPU."""
+    num_gpus_per_worker: float = Field(default=0.2, ge=0)
+    """GPUs of a stage worker beside engine replicas, for its CLIP; none where `num_gpus_per_replica` is 0 and vLLM takes none."""
     address: str = ""
     """Ray cluster to join; empty starts one on this machine."""
     vllm: VllmConfig = VllmConfig()

@@ -22,6 +22,8 @@ class DeploymentConfig(Section):
     """Requests a replica should have in hand; autoscaling adds replicas above it and takes some away below it."""
     num_cpus: float = Field(default=0.25, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
+    """0 gives an image replica of diffusers `execution.num_gpus_per_replica` and, where that is not 0, the prompt agent
+    `execution.num_gpus_per_worker`. vLLM's GPUs are in `execution.vllm`."""
     max_ongoing_requests: int = Field(default=64, gt=0)
     """Requests one replica holds at once, those waiting for its engine included."""
     max_queued_requests: int = Field(default=128, gt=0)

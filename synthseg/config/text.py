@@ -15,16 +15,16 @@ class VllmConfig(Section):
     accelerator_type: str = ""
     """Only on nodes with such a device, by Ray's name: L4, A100, H100. Empty takes any."""
     bundles: tuple[dict[str, float], ...] = ()
-    """Resources of each worker, such as [{GPU = 1, CPU = 1}]; empty means one GPU for each of tensor_parallel_size. [{CPU = 1}] runs
-    vLLM's CPU build."""
+    """Resources of each worker, such as [{GPU = 1, CPU = 1}]; empty means `execution.num_gpus_per_replica` of a GPU (0: a whole one) for
+    each of tensor_parallel_size. [{CPU = 1}] runs vLLM's CPU build."""
     placement: str = Field(default="PACK", pattern="^(STRICT_)?(PACK|SPREAD)$")
     """Ray's placement strategy for the workers."""
     max_model_len: int = Field(default=4096, gt=0)
     """Longest prompt and answer together, in tokens."""
     max_num_seqs: int = Field(default=256, gt=0)
     """Most requests decoded at once."""
-    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
-    """Share of the device's memory for weights and KV cache; on CPUs, of the machine's."""
+    gpu_memory_utilization: float = Field(default=0.0, ge=0, le=1)
+    """Share of the device's memory for weights and KV cache; on CPUs, of the machine's. 0 takes the share of the GPU, 0.9 at most."""
     enable_prefix_caching: bool = True
     """Keep the KV cache of beginnings that prompts share, such as the agent's worked example."""
     enforce_eager: bool = False

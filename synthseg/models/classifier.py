@@ -160,8 +160,8 @@ def _start_head_from_texts(classifier: PatchClassifier, loaded: LoadedClip, conf
     classifier.head.bias.copy_(factor * (prototypes @ offset[0]) + clip.logit_bias)
 
 
-def load_classifier(path: Path, config: RunConfig) -> PatchClassifier:
-    """The trained classifier in `path` (safetensors), in evaluation mode. UsageProblem or CorruptData when it cannot be read."""
+def load_classifier(path: Path, config: RunConfig, device: torch.device) -> PatchClassifier:
+    """The trained classifier in `path` (safetensors) on `device`, for evaluation. UsageProblem or CorruptData when it cannot be read."""
     if not path.is_file():
         raise UsageProblem(f"classifier: {path} is missing; run the classifier stage first")
     classifier = _embedded_classifier(config) if config.classifier.model == EMBEDDED else _timm_classifier(config, pretrained=False)
@@ -169,7 +169,7 @@ def load_classifier(path: Path, config: RunConfig) -> PatchClassifier:
         classifier.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
         raise CorruptData(f"{path}: is not a classifier of this configuration; delete it and run again") from error
-    return classifier.eval()
+    return classifier.to(device).eval()
 
 
 def _embedded_classifier(config: RunConfig) -> PatchClassifier:

@@ -37,7 +37,7 @@ class TrainingFree:
     def probabilities(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Class probabilities (B, K): mean of whole image and best patch."""
         found = np.empty((len(images), self._masker.num_classes), np.float32)
-        for chunk in same_size_batches(images):
+        for chunk in same_size_batches(images, self._parts.stride):
             batch = to_batch([images[i] for i in chunk], self._masker.prototypes.device)
             encoded = self._parts.clip.encode(resize_to_stride(batch, 1.0, self._parts.stride))
             whole, best = self._probabilities(encoded.pooled), self._probabilities(encoded.dense).amax(dim=1)

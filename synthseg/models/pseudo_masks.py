@@ -5,6 +5,7 @@ Mask values: 0 background, 1..K the classes in the run's order, 255 to be ignore
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -30,6 +31,10 @@ Mask = NDArray[np.uint8]
 """Class indices, (H, W)."""
 
 BATCH = 16
+"""Most images at once."""
+BATCH_PAIRS = 1 << 24
+"""Most pairs of tokens at once, each image its own: a matrix of attention over 12 heads then takes 0.8 GB in fp32, of which five live
+at the encoder's peak."""
 
 
 class PseudoMasker:
@@ -45,7 +50,7 @@ class PseudoMasker:
         """One mask an image for `labels` (B, K) in {1, 0, -1}; `ignore_band` defaults to the configuration's."""
         band = self.config.ignore_band if ignore_band is None else ignore_band
         found: dict[int, Mask] = {}
-        for chunk in same_size_batches(images):
+        for chunk in same_size_batches(images, self.encoder.stride / max(self.config.seed_scales)):
             batch = to_batch([images[i] for i in chunk], self.prototypes.device)
             found.update(zip(chunk, self._batch_masks(batch, labels[chunk], band), strict=True))
         return [found[i] for i in range(len(images))]
@@ -104,12 +109,16 @@ class PseudoMasker:
         return F.interpolate(strong[:, None].float(), size=tuple(size), mode="nearest")[:, 0] > 0
 
 
-def same_size_batches(images: Sequence[Image]) -> Iterator[list[int]]:
-    """Indices of all images, in batches whose images have one shape."""
+def same_size_batches(images: Sequence[Image], stride: float) -> Iterator[list[int]]:
+    """Indices of all images, in batches whose images have one shape: BATCH of them, fewer where a token every `stride` pixels makes more
+    than BATCH_PAIRS pairs.
+    """
     order = sorted(range(len(images)), key=lambda i: images[i].shape)
-    for _, same_size in groupby(order, key=lambda i: images[i].shape):
+    for (height, width, *_), same_size in groupby(order, key=lambda i: images[i].shape):
         indices = list(same_size)
-        yield from (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
+        pairs = math.ceil(height * width / stride**2) ** 2
+        size = max(1, min(BATCH, BATCH_PAIRS // pairs))
+        yield from (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def to_batch(images: Sequence[Image], device: torch.device) -> Tensor:

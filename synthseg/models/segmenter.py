@@ -51,7 +51,7 @@ class Segmenter:
         flip = self._config.evaluation.flip if flip is None else flip
         section = self._config.segmenter
         found: dict[int, Mask] = {}
-        for chunk in same_size_batches(images):
+        for chunk in same_size_batches(images, self._parts.stride / max(scales)):
             batch = to_batch([images[i] for i in chunk], self._device)
             logits = self.logits(batch, scales, flip)
             if section.test_par:

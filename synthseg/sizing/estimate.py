@@ -11,6 +11,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.hub.catalogue import VLLM_DEFAULT, weights_of
 from synthseg.sizing import rates
+from synthseg.sizing.placement import shares, stage_wishes, whole_gpus, widest
 from synthseg.sizing.rates import Gpu, Rate
 
 _HOUR_S: Final = 3600.0
@@ -20,7 +21,6 @@ _FORWARD_BACKWARD: Final = 3.0
 """A training step costs three forward passes."""
 _BF16_BYTES: Final = 2
 _USUAL_BILLIONS: Final = 8.0
-_SCORING_GB: Final = 1.0
 _EVALUATION_GB: Final = 4.0
 _YOURS: Final = "your own figure"
 _WEIGHT_SIZES: Final = "size of the weights: known.toml of synthseg/hub, from the model cards"
@@ -44,6 +44,10 @@ class Plan:
     preset: str
     gpu: Gpu
     num_gpus: int
+    at_once: int
+    """GPUs that the widest stage needs at once, as `execution` shares them."""
+    at_once_work: str
+    """Which stage that is, and who takes what share."""
     usd_per_gpu_hour: float
     num_classes: int
     num_prompts: int
@@ -95,12 +99,16 @@ def plan_run(config: RunConfig, kind: Gpu, num_gpus: int = 1, price: float | Non
     max_kept = num_prompts * config.scoring.keep_per_prompt
     counts = _Counts(num_prompts, num_images, max_kept)
     stages = tuple(_stages(config, kind, counts, measured or Measured()))
+    widest_stage = widest(config)
+    wishes = stage_wishes(config, widest_stage)
     bytes_per_pixel = rates.assumed("bytes_per_pixel")
     repos = {weight.hub_id.repo: weight for weight in weights_of(config)}
     return Plan(
         preset=config.preset,
         gpu=kind,
         num_gpus=num_gpus,
+        at_once=whole_gpus(wishes),
+        at_once_work=f"{widest_stage}: {shares(wishes, 'GPU')}",
         usd_per_gpu_hour=kind.usd_per_hour if price is None else price,
         num_classes=len(config.classes),
         num_prompts=num_prompts,
@@ -143,9 +151,10 @@ def _prompts(config: RunConfig, kind: Gpu, counts: _Counts, measured: Measured) 
     rate = Rate(measured.tokens_per_s, (_YOURS,)) if measured.tokens_per_s else rates.tokens_per_s(model, kind)
     if rate is None:
         raise UsageProblem(f"prompts.model: no speed is stated for '{model}'; measure it and give --tokens-per-s")
-    room = rates.assumed("kv_cache_gb")
-    memory = rates.table()["text_models"].get(model, _USUAL_BILLIONS) * _BF16_BYTES + room.value
-    return StagePlan("prompts", work, tokens / rate.value / _HOUR_S, memory, rate.sources + assumptions + room.sources)
+    room, beside = rates.assumed("kv_cache_gb"), rates.assumed("scorer_gb")
+    memory = rates.table()["text_models"].get(model, _USUAL_BILLIONS) * _BF16_BYTES + room.value + beside.value
+    sources = rate.sources + assumptions + room.sources + beside.sources
+    return StagePlan("prompts", work, tokens / rate.value / _HOUR_S, memory, sources)
 
 
 def _images(config: RunConfig, kind: Gpu, counts: _Counts, measured: Measured) -> StagePlan:
@@ -161,8 +170,11 @@ def _images(config: RunConfig, kind: Gpu, counts: _Counts, measured: Measured) -
         rate = rates.seconds_per_image(model, int(steps) if steps else None, images.width * images.height, kind)
     if rate is None:
         raise UsageProblem(f"images.model: no time is stated for '{images.model}'; measure it and give --image-seconds")
-    memory = rates.image_memory_gb(model)
-    return StagePlan("images", work, counts.images * rate.value / _HOUR_S, memory.value if memory else 0.0, rate.sources)
+    memory, beside = rates.image_memory_gb(model), rates.assumed("scorer_gb")
+    hours = counts.images * rate.value / _HOUR_S
+    if memory is None:
+        return StagePlan("images", work, hours, 0.0, rate.sources)
+    return StagePlan("images", work, hours, memory.value + beside.value, rate.sources + beside.sources)
 
 
 def _scoring(config: RunConfig, kind: Gpu, counts: _Counts) -> StagePlan:
@@ -171,7 +183,8 @@ def _scoring(config: RunConfig, kind: Gpu, counts: _Counts) -> StagePlan:
     if not cost:
         return _on_cpu("scoring", work)
     seconds, sources = _vit_seconds(kind, cost)
-    return StagePlan("scoring", work, counts.images * seconds / _HOUR_S, _SCORING_GB, sources)
+    memory = rates.assumed("scorer_gb")
+    return StagePlan("scoring", work, counts.images * seconds / _HOUR_S, memory.value, sources + memory.sources)
 
 
 def _classifier(config: RunConfig, kind: Gpu, counts: _Counts) -> StagePlan:

@@ -13,6 +13,7 @@ def render(plan: Plan) -> str:
     lines = [
         f"{plan.preset}: {counts}",
         f"on {plan.num_gpus} x {plan.gpu.name} at {cost:.2f} USD per GPU hour {sources.cite(plan.price_sources)}",
+        *([f"needs {plan.at_once} of them at once ({plan.at_once_work})"] if plan.at_once else []),
         "",
         f"{'stage':<12}{'GPU hours':>10}{'cost, USD':>11}{'memory, GB':>12}  work",
     ]
@@ -25,6 +26,8 @@ def render(plan: Plan) -> str:
     lines += ["", f"storage: {storage} {sources.cite(plan.storage_sources)}"]
     if plan.memory_gb > plan.gpu.memory_gb:
         lines.append(f"warning: the peak of {plan.memory_gb:.1f} GB does not fit the {plan.gpu.memory_gb:.0f} GB of this GPU")
+    if plan.at_once > plan.num_gpus:
+        lines.append(f"warning: {plan.at_once} GPUs are needed at once; lower execution.workers, or plan with --gpus {plan.at_once}")
     return "\n".join([*lines, "", *sources.lines()])
 
 

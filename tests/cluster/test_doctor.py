@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from cluster import doctor
@@ -15,7 +16,9 @@ from cluster.doctor import checks
 from synthseg import cli
 from synthseg.config import load_config
 from synthseg.config.loading import preset_names
+from synthseg.errors import RunFailure
 from synthseg.gpus import Gpu
+from synthseg.hub.catalogue import weights_of
 
 
 @pytest.fixture(autouse=True)
@@ -136,15 +139,62 @@ def test_a_store_behind_a_uri_is_written_to() -> None:
     assert rows(out="nosuchstore://runs")["runs folder"].status == "fail"
 
 
-def test_invariance_is_measured_only_where_the_images_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine where nothing is missing for `laptop`, and an engine that measures at once."""
     monkeypatch.setattr(doctor, "measure_invariance", lambda engine, config: f"{engine} {config.preset}")
     monkeypatch.setattr(doctor, "build_image_engine", lambda config: "engine")
-    config = load_config("laptop")
-    assert list(doctor._invariance(config)) == []
     monkeypatch.setattr(doctor, "missing_weights", lambda config: [])
-    (check,) = doctor._invariance(config)
-    assert (check.name, check.status, check.detail) == ("batch invariance", "ok", "engine laptop")
-    assert list(doctor._invariance(load_config("voc"))) == []
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package == "faiss-gpu" else "1.0")
+
+
+def test_invariance_is_measured_where_nothing_is_missing(painting: None) -> None:
+    found = rows("laptop")["batch invariance"]
+    assert (found.status, found.detail) == ("ok", "engine laptop")
+    assert "batch invariance" not in rows("embedded")
+    assert "batch invariance" not in rows("voc")  # no GPU
+    assert not any(check.name == "batch invariance" for check in checks(load_config("laptop"), alone=False))
+
+
+@pytest.mark.parametrize("broken", ["a package", "weights", "GPU memory"])
+def test_invariance_is_left_out_where_a_row_failed(broken: str, painting: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "build_image_engine", lambda config: pytest.fail("the model was loaded"))
+    if broken == "a package":
+        monkeypatch.setattr(doctor, "_version", lambda package: None if package in ("faiss-gpu", "diffusers") else "1.0")
+    elif broken == "weights":
+        monkeypatch.setattr(doctor, "missing_weights", weights_of)
+    else:
+        monkeypatch.setattr(doctor, "gpus", lambda: (Gpu("NVIDIA Small", 10**9),))
+    assert "batch invariance" not in rows("laptop")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'diffusers'"), "ModuleNotFoundError: No module named 'diffusers'"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate"), "OutOfMemoryError: CUDA out of memory."),
+        (RunFailure("invariance: nothing to compare"), "invariance: nothing to compare"),
+    ],
+)
+def test_an_engine_that_breaks_is_a_row(error: Exception, said: str, painting: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(config: object) -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "build_image_engine", fail)
+    found = rows("laptop")
+    assert (found["batch invariance"].status, found["batch invariance"].detail) == ("fail", said)
+    assert found["python"].status == "ok"
+
+
+def test_the_gpus_here_must_hold_replicas_and_workers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "gpus", lambda: (Gpu("NVIDIA H100", 80 * 10**9),))
+    found = rows("voc")["GPUs at once"]
+    assert (found.status, found.detail) == ("ok", "1 for 1")
+    found = rows("voc", ("execution.num_gpus_per_replica=1",))["GPUs at once"]
+    assert found.status == "fail"
+    assert "stage prompts needs 2 GPU at once (1 text replica of 1 + 1 worker of 0.2) and there are 1" in found.detail
+    assert "GPUs at once" not in rows("embedded")
+    assert "GPUs at once" not in rows("voc", ("execution.address=auto",))
 
 
 def test_json_holds_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from cluster import nodes
 from cluster.doctor import Check
 from synthseg.config import load_config
 
-NODE_A = {"NodeManagerAddress": "10.0.0.1", "NodeID": "a" * 56, "Resources": {"node:__internal_head__": 1.0}}
-NODE_B = {"NodeManagerAddress": "10.0.0.2", "NodeID": "b" * 56, "Resources": {"GPU": 2.0}}
+NODE_A = {"NodeManagerAddress": "10.0.0.1", "NodeID": "a" * 56, "Resources": {"node:__internal_head__": 1.0, "CPU": 4.0}}
+NODE_B = {"NodeManagerAddress": "10.0.0.2", "NodeID": "b" * 56, "Resources": {"GPU": 1.0, "CPU": 4.0}}
 VERSIONS = dict.fromkeys(nodes._COMPARED, "1")
 
 
@@ -33,6 +34,22 @@ def test_the_whole_cluster_needs_a_gpu_somewhere_and_one_version() -> None:
     assert found["GPUs"].status == "ok"
     assert found["ray everywhere"].status == "fail"
     assert "1 on a; 2 on b" in found["ray everywhere"].detail
+
+
+def test_the_gpus_of_the_cluster_hold_replicas_and_workers_at_once() -> None:
+    config = load_config("voc", ["execution.num_gpus_per_replica=1"])
+    (found,) = (check for check in nodes._whole(config, [NODE_A, NODE_B], {"a": VERSIONS}) if check.name == "GPUs")
+    assert found.status == "fail"
+    assert "stage prompts needs 2 GPU at once (1 text replica of 1 + 1 worker of 0.2) and there are 1" in found.detail
+    assert "execution.num_gpus_per_replica" in found.fix
+
+
+def test_a_node_loads_no_model_onto_gpus_that_others_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(nodes, "checks", lambda config, out, *, alone: seen.append(alone) or [])
+    monkeypatch.setattr(nodes.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "n"))
+    found, _ = nodes.look._function("n", load_config("laptop").model_dump_json(), "runs", "", 0.0)
+    assert (seen, found) == ([False], [])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from serving.build import application, build
+from serving import build as module
+from serving.build import application, build, deploy_engines, image_app
+from serving.replicas import TextReplica
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
 
@@ -50,6 +52,25 @@ def test_max_replicas_switches_autoscaling_on() -> None:
     config = load_config("embedded", ["serving.image.max_replicas=4", "serving.image.target_ongoing_requests=3"])
     scaling = deployments(application(config))["ImageEngine"]._deployment_config.autoscaling_config
     assert (scaling.min_replicas, scaling.max_replicas, scaling.get_target_ongoing_requests()) == (1, 4, 3)
+
+
+@pytest.mark.parametrize("preset", ["voc", "coco"])
+def test_diffusion_and_clip_get_the_gpus_that_they_compute_on(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # vLLM, which is not installed here, has its GPUs in its bundles.
+    monkeypatch.setattr("serving.build.text_application", lambda config, options, **_: TextReplica.options(**options).bind(config))
+    found = {name: deployment.ray_actor_options["num_gpus"] for name, deployment in deployments(build({"preset": preset})).items()}
+    assert found == {"Gateway": 0, "PromptAgent": 0.2, "TextEngine": 0, "ImageEngine": 0.8}
+
+
+def test_a_run_gives_its_image_replicas_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(module.serve, "start", lambda **_: None)
+    monkeypatch.setattr(module.serve, "run_many", lambda targets, **_: seen.update((t.name, deployments(t.target)) for t in targets))
+    monkeypatch.setattr(module, "_wait_until_running", lambda needs, config: seen.update(needs=needs))
+    config = load_config("voc")
+    deploy_engines(config, text=False, image=True)
+    assert seen[image_app(config)]["ImageEngine"].ray_actor_options["num_gpus"] == 0.8
+    assert seen["needs"] == {image_app(config): {"CPU": 0.25, "GPU": 0.8}}
 
 
 def test_a_wrong_setting_names_itself() -> None:

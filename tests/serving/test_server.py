@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.keys import KeyStore, keys_path
-from serving.server import is_loopback, preflight
+from serving.server import _deploy, is_loopback, preflight
 from synthseg.cli import _guarded
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
@@ -58,6 +58,13 @@ def test_keys_open_the_server_to_others_and_revoking_them_does_not_close_it_half
     # A revoked key opens nothing, and a server that has had keys keeps asking for one.
     store.revoke("alice")
     preflight(config)
+
+
+def test_a_cluster_without_room_is_said_before_anything_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.ray_start.cluster_room", lambda: {"CPU": 16.0, "GPU": 1.0})
+    monkeypatch.setattr("ray.serve.start", lambda **_: pytest.fail("Serve was started"))
+    with pytest.raises(UsageProblem, match=r"^serving needs 2 GPU at once \(.*\) and there are 1; lower serving\."):
+        _deploy(load_config("voc"), verbose=False)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from serving.vllm_settings import llm_arguments, request_model, resources, served_name
+from serving.vllm_settings import llm_arguments, request_model, served_name
 from synthseg.config.loading import load_config
 from synthseg.engines.vllm_weights import LocalModel, local_model
 
@@ -34,7 +34,8 @@ def test_devices_are_in_the_bundles_and_not_in_the_replica() -> None:
     told = arguments("execution.vllm.tensor_parallel_size=2", "execution.vllm.accelerator_type=L4")
     assert told["engine_kwargs"]["tensor_parallel_size"] == 2
     assert told["accelerator_type"] == "L4"
-    assert "placement_group_config" not in told
+    assert told["placement_group_config"] == {"bundles": [{"GPU": 0.8}, {"GPU": 0.8}], "strategy": "PACK"}
+    assert told["engine_kwargs"]["gpu_memory_utilization"] == 0.8
     deployment = told["deployment_config"]
     assert (deployment["num_replicas"], deployment["max_ongoing_requests"]) == (2, 7)
     assert "num_gpus" not in deployment["ray_actor_options"]
@@ -47,11 +48,6 @@ def test_bundles_are_taken_as_they_are() -> None:
     told = arguments("execution.vllm.bundles=[{CPU = 1}, {CPU = 2}]", "execution.vllm.placement=SPREAD")
     assert told["accelerator_type"] is None
     assert told["placement_group_config"] == {"bundles": [{"CPU": 1.0}, {"CPU": 2.0}], "strategy": "SPREAD"}
-
-
-def test_resources_are_those_of_a_replica_and_its_workers() -> None:
-    assert resources(load_config("voc", ["execution.vllm.tensor_parallel_size=4"])) == {"CPU": 1.0, "GPU": 4.0}
-    assert resources(load_config("voc", ["execution.vllm.bundles=[{GPU = 0.5, CPU = 2}]"])) == {"CPU": 3.0, "GPU": 0.5}
 
 
 def test_weights_are_named_where_they_lie(tmp_path: Path) -> None:

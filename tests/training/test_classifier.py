@@ -107,7 +107,7 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     assert {line["fold"] for line in found.curve} == {1}
     assert found.curve[-1]["loss"] < found.curve[0]["loss"]
 
-    model = load_classifier(found.checkpoints[1], config)
+    model = load_classifier(found.checkpoints[1], config, torch.device("cpu"))
     unseen = np.flatnonzero(data.folds == 1)
     decoded = [cv2.imdecode(np.frombuffer(data.encoded[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in unseen]
     assert (model.probabilities(decoded).argmax(axis=1) == data.labels[unseen].argmax(axis=1)).mean() > 0.9

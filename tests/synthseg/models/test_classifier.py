@@ -11,6 +11,7 @@ from synthseg.errors import CorruptData, UsageProblem
 from synthseg.models.classifier import PatchClassifier, _embedded_classifier, classification_loss, load_classifier, new_classifier, to_batch
 
 SIZE = 64
+CPU = torch.device("cpu")
 
 
 def config(**changes):
@@ -100,16 +101,33 @@ def test_learns_from_image_labels_alone(weights):
 def test_round_trip_through_a_file(weights, tmp_path):
     model = new_classifier(config(weights=weights)).eval()
     save_file(model.state_dict(), tmp_path / "fold-0.safetensors")
-    loaded = load_classifier(tmp_path / "fold-0.safetensors", config(weights=weights))
+    loaded = load_classifier(tmp_path / "fold-0.safetensors", config(weights=weights), CPU)
     some = images((SIZE, SIZE))
     np.testing.assert_array_equal(loaded.probabilities(some), model.probabilities(some))
+
+
+def test_a_trained_classifier_lies_where_it_is_asked_to(weights, tmp_path):
+    save_file(new_classifier(config(weights=weights)).state_dict(), tmp_path / "fold-0.safetensors")
+    model = load_classifier(tmp_path / "fold-0.safetensors", config(weights=weights), torch.device("meta"))
+    # `mean` is where `probabilities` puts the images.
+    assert {tensor.device.type for tensor in (model.mean, model.std, *model.parameters())} == {"meta"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_has_the_opinions_of_a_cpu(weights, tmp_path):
+    save_file(new_classifier(config(weights=weights)).state_dict(), tmp_path / "fold-0.safetensors")
+    on_cpu, on_gpu = (load_classifier(tmp_path / "fold-0.safetensors", config(weights=weights), torch.device(d)) for d in ("cpu", "cuda"))
+    some = images((SIZE, SIZE), (90, 70))
+    np.testing.assert_allclose(on_gpu.probabilities(some), on_cpu.probabilities(some), atol=1e-3)
+    assert torch.cuda.max_memory_allocated() > 0
 
 
 def test_embedded_trunk_is_built_without_its_weights(tmp_path):
     embedded = config(model="embedded")
     model = _embedded_classifier(embedded).eval()
     save_file(model.state_dict(), tmp_path / "fold-0.safetensors")
-    assert load_classifier(tmp_path / "fold-0.safetensors", embedded).probabilities(images((SIZE, SIZE))).shape == (1, 3)
+    assert load_classifier(tmp_path / "fold-0.safetensors", embedded, CPU).probabilities(images((SIZE, SIZE))).shape == (1, 3)
     model.train()
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
@@ -118,14 +136,14 @@ def test_embedded_trunk_is_built_without_its_weights(tmp_path):
 
 def test_bad_files_and_names_are_one_line(tmp_path, weights):
     with pytest.raises(UsageProblem, match="is missing"):
-        load_classifier(tmp_path / "none.safetensors", config(weights=weights))
+        load_classifier(tmp_path / "none.safetensors", config(weights=weights), CPU)
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(CorruptData, match=r"torn\.safetensors"):
-        load_classifier(tmp_path / "torn.safetensors", config(weights=weights))
+        load_classifier(tmp_path / "torn.safetensors", config(weights=weights), CPU)
     with pytest.raises(UsageProblem, match=r"classifier\.model: .*'no_such_vit'"):
         new_classifier(config(model="no_such_vit"))
     with pytest.raises(UsageProblem, match="test_resnet"):
-        load_classifier(tmp_path / "torn.safetensors", config(model="test_resnet"))
+        load_classifier(tmp_path / "torn.safetensors", config(model="test_resnet"), CPU)
 
 
 def test_embedded_head_starts_as_the_zero_shot_head(monkeypatch):

@@ -93,6 +93,34 @@ def test_a_mask_does_not_depend_on_its_batch(masker: PseudoMasker, monkeypatch: 
         np.testing.assert_array_equal(batched, alone)
 
 
+def test_large_images_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = [(768, 768)] * 4 + [(1600, 1600)] * 2 + [(128, 128)] * 20
+    images = [np.zeros((*side, 3), np.uint8) for side in sides]
+    found = list(pseudo_masks.same_size_batches(images, 16))
+    assert sorted(i for batch in found for i in batch) == list(range(len(images)))
+    assert [len(batch) for batch in found] == [16, 4, 3, 1, 1, 1]
+    for batch in found:
+        height, width = sides[batch[0]]
+        assert len(batch) == 1 or len(batch) * (height * width // 256) ** 2 <= pseudo_masks.BATCH_PAIRS
+
+
+def test_larger_scales_count_in_the_batch(masker: PseudoMasker, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    encode = masker.encoder.encode
+    monkeypatch.setattr(masker.encoder, "encode", lambda images: seen.append(len(images)) or encode(images))
+    monkeypatch.setattr(pseudo_masks, "BATCH_PAIRS", 2 * 64**2)
+    images, labels = [painted()] * 4, np.zeros((4, 2), np.int8)
+    once = masker.masks(images, labels)
+    assert seen == [2, 2]
+    masker.config = masker.config.model_copy(update={"seed_scales": (1.0, 1.5)})
+    masker.masks(images, labels)
+    assert seen[2:] == [1, 1] * 4
+    monkeypatch.setattr(pseudo_masks, "BATCH_PAIRS", 1)
+    masker.config = masker.config.model_copy(update={"seed_scales": (1.0,)})
+    for batched, alone in zip(once, masker.masks(images, labels), strict=True):
+        np.testing.assert_array_equal(batched, alone)
+
+
 def test_scales_and_flip_keep_the_grid(parts: FrozenParts, config: RunConfig) -> None:
     section = config.segmenter.model_copy(update={"seed_scales": (1.0, 1.5), "seed_flip": True})
     images = torch.rand(2, 3, 32, 32)

@@ -76,7 +76,7 @@ def test_the_embedded_preset_takes_no_gpu() -> None:
 def test_what_does_not_fit_is_said() -> None:
     found = plan("voc", "images.model=black-forest-labs/FLUX.1-schnell", gpu="l4")
     assert "does not fit the 24 GB of this GPU" in render(found)
-    assert needed_memory_gb(load_config("voc", ["images.model=black-forest-labs/FLUX.1-schnell"])) == pytest.approx(33.7)
+    assert needed_memory_gb(load_config("voc", ["images.model=black-forest-labs/FLUX.1-schnell"])) == pytest.approx(35.2)
     assert needed_memory_gb(load_config("voc", ["images.model=acme/painter"])) is None
 
 
