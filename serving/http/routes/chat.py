@@ -118,11 +118,13 @@ def router(deps: Deps) -> APIRouter:
 async def _reply(plan: _Plan, deps: Deps) -> TextReply:
     try:
         async with asyncio.timeout(deps.serving.deadline_s):
-            return await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s)
+            reply = await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s)
     except TimeoutError:
         raise DeadlineExceeded from None
     except UsageProblem as problem:
         raise _refused(plan, problem) from None
+    deps.metrics.count_tokens(reply)
+    return reply
 
 
 async def _chunks(
@@ -146,6 +148,7 @@ async def _chunks(
                     yield chunk([choice(opening, None)])
                 begun = True
                 if isinstance(item, TextReply):
+                    deps.metrics.count_tokens(item)
                     yield chunk([choice(None, _finish(item))])
                     if plan.include_usage:
                         yield chunk([], _usage(item))
