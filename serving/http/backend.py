@@ -181,8 +181,8 @@ class JobService(Protocol):
         """The job now."""
         ...
 
-    async def jobs(self, tenant: str) -> list[Job]:
-        """The tenant's jobs, newest first."""
+    async def jobs(self, tenant: str, limit: int) -> list[Job]:
+        """The tenant's newest `limit` jobs, newest first."""
         ...
 
     async def cancel(self, tenant: str, job_id: str) -> Job:
