@@ -148,7 +148,7 @@ class OpenAiEngine:
         body = streamed(completion_body(request, self._model))
         with _transport_errors():
             async with connection.http.stream("POST", self._path(request), json=body) as response:
-                if response.is_error:
+                if not response.is_success:
                     await response.aread()
                 self._check_status(response)
                 async for line in response.aiter_lines():

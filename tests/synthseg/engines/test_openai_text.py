@@ -229,6 +229,13 @@ def test_a_stream_is_tried_again_only_before_its_first_piece(server: Endpoint) -
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize(("status", "says"), [(307, "a redirect"), (401, "answered 401"), (404, "answered 404")])
+def test_a_stream_that_is_refused_says_what_a_text_says(server: Endpoint, status: int, says: str) -> None:
+    server.faults = [Fault(status, "<html>no</html>")]
+    with pytest.raises(UsageProblem, match=says):
+        told(engine(server), chat("a"), [])
+
+
 def test_a_stream_that_is_left_is_closed(server: Endpoint) -> None:
     async def scenario() -> None:
         asked = engine(server, max_concurrent=1)
