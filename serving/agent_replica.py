@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from serving.batching import QueueFull
 from serving.client import give_up
 from serving.http.backend import EngineStats, FoundPrompt, RefinedPrompt
 from serving.replicas import Answer, replica_name
@@ -156,7 +157,7 @@ class PromptAgentReplica:
             response = self._text.answer.remote(request, deadline_s)
             try:
                 answer: Answer[TextReply] = await response
-            except (BackPressureError, RayActorError, ReplicaUnavailableError):
+            except (BackPressureError, QueueFull, RayActorError, ReplicaUnavailableError):
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncio.CancelledError:
                 give_up(response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import PurePath
@@ -30,7 +31,8 @@ from serving.replicas import IMAGE_ENGINE, TEXT_ENGINE, Answer
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
 from synthseg.engines.image import GenerationFailure, ImageRequest
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
+from synthseg.errors import SynthSegError
 
 MAX_ATTEMPTS = 4
 """Tries for one request whose replica dies under it. Equal requests give equal bytes, so a retry cannot change an answer."""
@@ -41,6 +43,7 @@ _LOST = (RayActorError, ReplicaUnavailableError, RequestCancelledError, TaskCanc
 _UNREPEATABLE = ("openai", "vllm")
 """Text engines whose text may depend on what else they are asked at the time."""
 _NEWEST_SHARE = 0.1
+_LOG = logging.getLogger("synthseg.serving")
 _RETRY_AFTER_S = (1.0, 60.0)
 
 
@@ -143,10 +146,18 @@ class _Deployment:
             return _overloaded(self._pace_s * (queued + in_hand) / self._config.num_replicas, queued)
         if isinstance(error, DeploymentUnavailableError):
             return EngineUnavailable(f"{self.name} could not be started")
-        if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
-            full = error.cause if isinstance(error.cause, QueueFull) else None  # the replica's own queue, which several gateways fill
-            return _overloaded(full.wait_s, full.queued) if full else error.cause
-        return None
+        # What the replica raised: wrapped by an actor call, as it was by gRPC.
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(cause, QueueFull):  # the replica's own queue, which several gateways fill
+            return _overloaded(cause.wait_s, cause.queued)
+        if isinstance(cause, SynthSegError) and not isinstance(cause, RequestRefused):
+            return self.unavailable(cause)
+        return cause if isinstance(cause, Exception) and cause is not error else None
+
+    def unavailable(self, cause: SynthSegError) -> EngineUnavailable:
+        """What the owner of this server can mend stands in the log; clients are told no more than that nothing can answer."""
+        _LOG.error("%s cannot answer: %s", self.name, cause)
+        return EngineUnavailable(f"{self.name} cannot answer")
 
     async def _pause(self, attempt: int, error: BaseException, deadline: float) -> None:
         if attempt == MAX_ATTEMPTS - 1:
@@ -166,9 +177,10 @@ class ServeBackend:
     def __init__(self, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> None:
         serving = config.serving
         self._config = config
-        self._text = _Deployment(TEXT_ENGINE, text, serving.text, repeatable=config.prompts.engine not in _UNREPEATABLE)
+        repeatable = config.prompts.engine not in _UNREPEATABLE
+        self._text = _Deployment(TEXT_ENGINE, text, serving.text, repeatable=repeatable)
         self._image = _Deployment(IMAGE_ENGINE, image, serving.image)
-        self._agent = _Deployment(PROMPT_AGENT, agent, serving.prompt_agent)
+        self._agent = _Deployment(PROMPT_AGENT, agent, serving.prompt_agent, repeatable=repeatable)
         self._models: list[ModelInfo] = []
         self._asked: asyncio.Future[list[list[EngineStats]]] | None = None
 
@@ -226,9 +238,12 @@ class ServeBackend:
 
     async def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
         """As `Backend.find_prompts`."""
-        async with aclosing(self._agent.stream("find", class_name, count, seed, deadline_s=deadline_s)) as items:
-            async for item in items:
-                yield item
+        try:
+            async with aclosing(self._agent.stream("find", class_name, count, seed, deadline_s=deadline_s)) as items:
+                async for item in items:
+                    yield item
+        except RequestRefused as refused:  # the caller gave a class and no text: what the model refuses are the agent's own words
+            raise self._agent.unavailable(refused) from None
 
     async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
         """As `Backend.refine`."""
@@ -239,7 +254,8 @@ class ServeBackend:
         """As `Backend.readiness`. A replica answers only after its warm-up; one that may sleep while idle counts as ready."""
         parts = {}
         for deployment, found in zip(self._deployments(), await self._all_stats(), strict=True):
-            parts[deployment.name] = "ready" if found else "asleep" if deployment.may_sleep else "no replica answers"
+            faults = [entry.fault for entry in found] or ["asleep" if deployment.may_sleep else "no replica answers"]
+            parts[deployment.name] = faults[0] if all(faults) else "ready"
         return Readiness(all(state in ("ready", "asleep") for state in parts.values()), parts)
 
     async def stats(self) -> list[EngineStats]:

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Generic, NoReturn
 
-from serving.batching import DrainBatcher, Reply, Request
+from serving.batching import DrainBatcher, QueueFull, Reply, Request
 
 _LOG = logging.getLogger("synthseg.serving")
 _CANARY_DEADLINE_S = 20.0
@@ -35,8 +35,8 @@ class EngineWatch(Generic[Request, Reply]):
             return
         try:
             await self._batcher.submit(self._canary, _CANARY_DEADLINE_S)
-        except TimeoutError:
-            return  # it waits behind others; the next check knows more
+        except (TimeoutError, QueueFull):
+            return  # it would wait behind others; the next check knows more
         except Exception as error:
             raise EngineDead(f"{type(error).__name__}: {error}") from error
 

@@ -44,6 +44,7 @@ class _ImageJob:
     request: ImageRequest
     num_previews: int = 0
     show: Callable[[GeneratedImage], Any] = lambda _: None
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class TextReplica(_EngineReplica):
 
     async def stream(self, request: TextRequest, deadline_s: float) -> AsyncIterator[str | Answer[TextReply]]:
         """Pieces of the text as the engine writes them, where it can, then the whole answer."""
-        async with aclosing(_feed(lambda show: self._batcher.submit(_TextJob(request, show), deadline_s))) as pieces:
+        async with aclosing(_feed(lambda show, _: self._batcher.submit(_TextJob(request, show), deadline_s))) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -174,31 +175,44 @@ class ImageReplica(_EngineReplica):
 
     async def answer(self, request: ImageRequest, deadline_s: float) -> Answer[ImageResult]:
         """One result. TimeoutError after `deadline_s`, QueueFull at once."""
-        answer: Answer[ImageResult] = await self._batcher.submit(_ImageJob(request), deadline_s)
-        return answer
+        is_wanted = True
+        try:
+            job = _ImageJob(request, is_wanted=lambda: is_wanted)
+            answer: Answer[ImageResult] = await self._batcher.submit(job, deadline_s)
+            return answer
+        finally:
+            is_wanted = False  # an engine that has not begun the picture leaves it out
 
     async def stream(
         self, request: ImageRequest, num_previews: int, deadline_s: float
     ) -> AsyncIterator[GeneratedImage | Answer[ImageResult]]:
         """At most `num_previews` previews, as many as the engine has, then the answer."""
-        async with aclosing(_feed(lambda show: self._batcher.submit(_ImageJob(request, num_previews, show), deadline_s))) as pieces:
+        async with aclosing(
+            _feed(lambda show, is_wanted: self._batcher.submit(_ImageJob(request, num_previews, show, is_wanted), deadline_s))
+        ) as pieces:
             async for piece in pieces:
                 yield piece
 
     def _run(self, jobs: Sequence[_ImageJob]) -> list[Answer[ImageResult]]:
         requests = [job.request for job in jobs]
-        wanted = [job.num_previews for job in jobs]
         started = time.monotonic()
-        if any(wanted) and isinstance(self._engine, PreviewingImageEngine):
-            results = self._engine.generate_with_previews(requests, wanted, lambda index, image: jobs[index].show(image))
+        if isinstance(self._engine, PreviewingImageEngine):
+            results = self._engine.generate_with_previews(
+                requests,
+                [job.num_previews for job in jobs],
+                lambda index, image: jobs[index].show(image),
+                lambda index: jobs[index].is_wanted(),
+            )
         else:
             results = self._engine.generate(requests)
         share = (time.monotonic() - started) / len(jobs)
         return [Answer(result, share) for result in results]
 
 
-async def _feed(submit: Callable[[Callable[[Any], bool]], Coroutine[Any, Any, Any]]) -> AsyncIterator[Any]:
-    """What the engine's thread shows while `submit(show)` waits for the answer, then the answer. Leaving early gives the work up."""
+async def _feed(submit: Callable[[Callable[[Any], bool], Callable[[], bool]], Coroutine[Any, Any, Any]]) -> AsyncIterator[Any]:
+    """What the engine's thread shows while `submit(show, is_wanted)` waits for the answer, then the answer. Leaving early gives the work
+    up: `is_wanted` and the answers of `show` then say so.
+    """
     loop = asyncio.get_running_loop()
     shown: asyncio.Queue[tuple[Any] | None] = asyncio.Queue()
     is_wanted = True
@@ -207,7 +221,7 @@ async def _feed(submit: Callable[[Callable[[Any], bool]], Coroutine[Any, Any, An
         loop.call_soon_threadsafe(shown.put_nowait, (piece,))
         return is_wanted
 
-    answer = asyncio.create_task(submit(show))
+    answer = asyncio.create_task(submit(show, lambda: is_wanted))
     answer.add_done_callback(lambda _: shown.put_nowait(None))
     try:
         while (piece := await shown.get()) is not None:

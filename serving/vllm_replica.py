@@ -20,9 +20,9 @@ from serving.replicas import TEXT_ENGINE
 from serving.vllm_settings import llm_arguments, request_model
 from synthseg.config.schema import RunConfig
 from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, streamed
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.engines.vllm_weights import LocalModel, local_model, weights_digest
-from synthseg.errors import RunFailure, UsageProblem
+from synthseg.errors import RunFailure
 
 
 class VllmReplica(ConcurrentText, LLMServer):
@@ -43,7 +43,7 @@ class VllmReplica(ConcurrentText, LLMServer):
         await self.complete_one(WARM_UP)
 
     async def complete_one(self, request: TextRequest) -> TextReply:
-        """The reply of vLLM. UsageProblem when it refuses the request."""
+        """The reply of vLLM. RequestRefused when it refuses the request, RunFailure when it fails."""
         async with aclosing(await self._ask(request, completion_body(request, self._model))) as answers:
             async for answer in answers:
                 with _problems():
@@ -113,5 +113,5 @@ def _problems() -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        kind = UsageProblem if refused.status < 500 else RunFailure
+        kind = RequestRefused if refused.status < 500 else RunFailure
         raise kind(f"prompts.engine: vLLM refused a request: {refused.message}") from None

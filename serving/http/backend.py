@@ -27,7 +27,7 @@ class Conflict(Exception):
 
 
 class EngineUnavailable(Exception):
-    """No replica of an engine can answer (dead, or still starting)."""
+    """No replica of an engine can answer: dead, still starting, or without the endpoint or the settings that it needs."""
 
 
 class DeadlineExceeded(Exception):
@@ -100,10 +100,13 @@ class EngineStats:
     engine_s: float
     """Time spent in the engine."""
     max_batch_size: int
+    fault: str = ""
+    """Why the engine cannot answer although its replica lives, in words for everybody; empty while it can."""
 
 
 class Backend(Protocol):
-    """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded.
+    """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded, and those that are given a text
+    RequestRefused.
 
     Cancelling a call or closing a generator frees its slot.
     """
@@ -178,8 +181,8 @@ class JobService(Protocol):
         """The job now."""
         ...
 
-    async def jobs(self, tenant: str) -> list[Job]:
-        """The tenant's jobs, newest first."""
+    async def jobs(self, tenant: str, limit: int) -> list[Job]:
+        """The tenant's newest `limit` jobs, newest first."""
         ...
 
     async def cancel(self, tenant: str, job_id: str) -> Job:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from serving.http.backend import Conflict, DeadlineExceeded, EngineUnavailable, Overloaded
-from synthseg.errors import UsageProblem
+from synthseg.engines.text import RequestRefused
 
 _INVALID: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
@@ -127,10 +127,14 @@ def translate(error: Exception) -> ApiError | None:
         return ApiError(
             503, "No engine can answer now. Try again soon.", code="engine_unavailable", kind=_SERVER, headers={"retry-after": "1"}
         )
-    if isinstance(error, UsageProblem):
-        field = str(error).partition(":")[0]
-        return invalid(field if field.replace("_", "").replace(".", "").isalnum() else None, str(error))
+    if isinstance(error, RequestRefused):
+        return invalid(None, refusal(error))
     return None
+
+
+def refusal(error: RequestRefused) -> str:
+    """What an engine says of a request, without the setting that names the engine."""
+    return str(error).partition(": ")[2] or str(error)
 
 
 def unexpected() -> ApiError:
@@ -157,7 +161,7 @@ def install(app: FastAPI) -> None:
             raise error
         return _http_error(error, request).response()
 
-    for kind in (ApiError, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, UsageProblem):
+    for kind in (ApiError, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, RequestRefused):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, routing)

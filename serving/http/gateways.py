@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,28 +21,34 @@ PUBLISH_S: Final = 5.0
 """Seconds between two publications of a gateway's numbers."""
 _ALIVE_S: Final = 4 * PUBLISH_S
 """A gateway that has been silent for longer holds no request any more; what it counted still counts."""
-_FORGET_S: Final = 86_400.0
+_ENDED_S: Final = 3600.0
 
 
 class GatewayMetrics:
     """Publishes this gateway's numbers in a folder that all share, and adds up what lies there."""
 
-    def __init__(self, registry: CollectorRegistry, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._registry = registry
         self._folder = folder
         self._own = folder / f"{uuid.uuid4().hex}.prom"
+        self._past = folder / "past.prom"
         self._clock = clock
+        self._uptime = uptime
+        self._unchanged: dict[Path, tuple[float, float]] = {}
+        """When each other file was written, and since when this gateway has seen it so."""
 
     def publish(self) -> None:
-        """Write this gateway's numbers for the others; remove those of gateways that ended a day ago."""
-        temporary = self._own.with_suffix(".tmp")
-        temporary.write_bytes(generate_latest(self._registry))
-        os.utime(temporary, (self._clock(), self._clock()))
-        temporary.replace(self._own)
-        for path, age_s in self._others():
-            if age_s > _FORGET_S:
-                path.unlink(missing_ok=True)
+        """Write this gateway's numbers for the others; add those of gateways that have ended to one file."""
+        self._write(self._own, generate_latest(self._registry))
+        if ended := self._ended():
+            self._add_to_past(ended)
 
     async def publish_for_ever(self) -> None:
         """Publish now and every few seconds; cancel it to end."""
@@ -51,23 +59,56 @@ class GatewayMetrics:
     def render(self) -> bytes:
         """The sum over all gateways, with this one's numbers of this moment."""
         texts = [(generate_latest(self._registry).decode(), True)]
-        for path, age_s in self._others():
-            try:
-                texts.append((path.read_text(encoding="utf-8"), age_s <= _ALIVE_S))
-            except FileNotFoundError:
-                continue
-        total = CollectorRegistry()
-        total.register(_Sum(texts))
-        return generate_latest(total)
+        with self._locked(fcntl.LOCK_SH):
+            texts += [(path.read_text(encoding="utf-8"), self._clock() - written <= _ALIVE_S) for path, written in self._others()]
+            texts += _ended_texts([self._past])
+        return _sum(texts)
+
+    def _ended(self) -> list[Path]:
+        """Files of ended gateways: unchanged for an hour of this one's own time, which stands still while the machine sleeps."""
+        now, before = self._uptime(), self._unchanged
+        self._unchanged = {
+            path: before[path] if path in before and before[path][0] == written else (written, now) for path, written in self._others()
+        }
+        return [path for path, (_, since) in self._unchanged.items() if now - since > _ENDED_S]
+
+    def _add_to_past(self, ended: Sequence[Path]) -> None:
+        """No reader may see a number twice or not at all: to Prometheus, a counter that goes down has begun anew."""
+        with self._locked(fcntl.LOCK_EX):
+            self._write(self._past, _sum(_ended_texts([self._past, *ended])))
+            for path in ended:
+                path.unlink(missing_ok=True)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = self._own.with_suffix(".tmp")
+        temporary.write_bytes(content)
+        os.utime(temporary, (self._clock(), self._clock()))
+        temporary.replace(path)
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        with (self._folder / "lock").open("ab") as file:
+            fcntl.flock(file, kind)
+            yield
 
     def _others(self) -> Iterator[tuple[Path, float]]:
-        """Files of the other gateways, with their age in seconds."""
+        """Files of the other gateways, and when each was written."""
         for path in sorted(self._folder.glob("*.prom")):
-            if path != self._own:
+            if path not in (self._own, self._past):
                 try:
-                    yield path, self._clock() - path.stat().st_mtime
-                except FileNotFoundError:
+                    yield path, path.stat().st_mtime
+                except FileNotFoundError:  # another gateway has just added it to the past
                     continue
+
+
+def _ended_texts(paths: Iterable[Path]) -> list[tuple[str, bool]]:
+    return [(path.read_text(encoding="utf-8"), False) for path in paths if path.exists()]
+
+
+def _sum(texts: Iterable[tuple[str, bool]]) -> bytes:
+    total = CollectorRegistry()
+    total.register(_Sum(texts))
+    return generate_latest(total)
 
 
 class _Sum(Collector):

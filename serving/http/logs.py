@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,6 +18,8 @@ from synthseg.errors import UsageProblem
 LOGGER: Final = logging.getLogger("synthseg.serving")
 _FILE_BYTES: Final = 10 << 20
 _OLD_FILES: Final = 3
+_ENDED_GATEWAYS: Final = 8
+"""Gateways that have ended whose logs are kept."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,6 +48,7 @@ def configure(serving: ServingConfig) -> Path | None:
         path = folder / f"gateway-{os.getpid()}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _remove_old(folder, _ENDED_GATEWAYS + max(serving.gateway.num_replicas, serving.gateway.max_replicas))
             handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True)
         except OSError as error:
             raise UsageProblem(f"serving.state_dir: {folder} cannot hold log files: {error}") from error
@@ -58,6 +62,18 @@ def configure(serving: ServingConfig) -> Path | None:
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
     return path
+
+
+def _remove_old(folder: Path, num_kept: int) -> None:
+    """Keep the newest logs only: each process that was a gateway has left one, in up to four files."""
+    written: dict[str, float] = {}
+    for path in folder.glob("gateway-*.jsonl*"):
+        with contextlib.suppress(FileNotFoundError):  # another gateway is doing the same
+            name = path.name.partition(".")[0]
+            written[name] = max(written.get(name, 0.0), path.stat().st_mtime)
+    for name in sorted(written, key=written.__getitem__, reverse=True)[num_kept:]:
+        for path in folder.glob(f"{name}.jsonl*"):
+            path.unlink(missing_ok=True)
 
 
 def event(name: str, **fields: Any) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from serving.http.backend import EngineStats
 from serving.http.gateways import GatewayMetrics
+from synthseg.engines.text import TextReply
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -38,6 +39,11 @@ class Metrics:
         self.tokens = Counter("synthseg_tokens", "Tokens of text: prompt or completion.", ("direction",), registry=self.registry)
         self.prompts = Counter("synthseg_prompts", "Prompts that the agent accepted.", registry=self.registry)
         self.gateways = GatewayMetrics(self.registry, shared) if shared else None
+
+    def count_tokens(self, reply: TextReply) -> None:
+        """Count a text that was asked for and written."""
+        self.tokens.labels("prompt").inc(reply.prompt_tokens)
+        self.tokens.labels("completion").inc(reply.completion_tokens)
 
     def render(self, engines: Iterable[EngineStats], *, ready: bool) -> bytes:
         """The exposition: the counters of all gateways, then the engines as they are now."""

@@ -16,9 +16,11 @@ Result = TypeVar("Result")
 
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS jobs (
-    job_id TEXT PRIMARY KEY, tenant TEXT, spec TEXT, out TEXT, status TEXT, created_at REAL, started_at REAL, finished_at REAL,
-    message TEXT, attempt INTEGER, cancelled INTEGER, deleted INTEGER, seen_at REAL
+    job_id TEXT PRIMARY KEY, tenant TEXT, spec TEXT, out TEXT, status TEXT, created_at REAL, finished_at REAL, message TEXT,
+    attempt INTEGER, cancelled INTEGER, deleted INTEGER, seen_at REAL
 )""",
+    # Apart from the jobs, which a tenant may delete: that must not move it to the front.
+    "CREATE TABLE IF NOT EXISTS turns (tenant TEXT PRIMARY KEY, served_at REAL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS jobs_one_per_folder ON jobs (out) WHERE status IN ('queued', 'running')",
     "CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant, created_at)",
 )
@@ -35,7 +37,6 @@ class Record:
     out: str
     status: JobStatus
     created_at: float
-    started_at: float | None = None
     finished_at: float | None = None
     message: str = ""
     attempt: int = 0
@@ -66,10 +67,13 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> None:
             same = connection.execute(
-                "SELECT job_id FROM jobs WHERE out = ? AND status IN ('queued', 'running')", (record.out,)
+                "SELECT job_id, deleted FROM jobs WHERE out = ? AND status IN ('queued', 'running')", (record.out,)
             ).fetchone()  # fmt: skip
             if same:
-                raise Conflict(f"The same run is going already, as {same[0]}; watch that one, or change the spec.")
+                job_id, deleted = same
+                if deleted:
+                    raise Conflict("The same run is still being stopped, for a job that was deleted; try again in a minute.")
+                raise Conflict(f"The same run is going already, as {job_id}; watch that one, or change the spec.")
             (queued,) = connection.execute(
                 "SELECT count(*) FROM jobs WHERE tenant = ? AND status = 'queued'", (record.tenant,)
             ).fetchone()  # fmt: skip
@@ -88,9 +92,9 @@ class Registry:
             raise KeyError(job_id)
         return found[0]
 
-    async def of_tenant(self, tenant: str) -> list[Record]:
-        """The tenant's jobs, newest first."""
-        return await self._select("tenant = ? AND deleted = 0", tenant)
+    async def of_tenant(self, tenant: str, limit: int) -> list[Record]:
+        """The tenant's newest `limit` jobs, newest first."""
+        return await self._select("tenant = ? AND deleted = 0", tenant, limit=limit)
 
     async def unfinished(self) -> list[Record]:
         """Everybody's queued and running jobs."""
@@ -107,69 +111,71 @@ class Registry:
             if running >= max_running:
                 return None
             row = connection.execute(
-                "SELECT job_id FROM jobs WHERE status = 'queued' ORDER BY "
-                "(SELECT coalesce(max(started_at), 0) FROM jobs AS earlier WHERE earlier.tenant = jobs.tenant), created_at LIMIT 1"
+                "SELECT job_id, jobs.tenant FROM jobs LEFT JOIN turns ON turns.tenant = jobs.tenant "
+                "WHERE status = 'queued' ORDER BY coalesce(served_at, 0), created_at LIMIT 1"
             ).fetchone()
             if row is None:
                 return None
+            job_id, tenant = row
             now = self._clock()
+            connection.execute("INSERT OR REPLACE INTO turns (tenant, served_at) VALUES (?, ?)", (tenant, now))
             connection.execute(
-                "UPDATE jobs SET status = 'running', attempt = attempt + 1, started_at = ?, seen_at = ?, message = '' WHERE job_id = ?",
-                (now, now, row[0]),
+                "UPDATE jobs SET status = 'running', attempt = attempt + 1, seen_at = ?, message = '' WHERE job_id = ?", (now, job_id)
             )
-            return _records(connection, "job_id = ?", row[0])[0]
+            return _records(connection, "job_id = ?", job_id)[0]
 
         return await self._run(work)
 
     async def seen(self, record: Record) -> bool:
         """Ray knows this start to be going. False when the job has moved on from it meanwhile."""
-        return await self._update(record, seen_at=self._clock())
+        return await self._run(lambda connection: _update(connection, record, seen_at=self._clock()))
 
-    async def requeue(self, record: Record, message: str, *, counted: bool) -> None:
+    async def requeue(self, record: Record, message: str, *, counted: bool) -> bool:
         """This start came to nothing and the run is to be started again; `counted` says whether it was a start at all.
 
-        A job that was cancelled meanwhile ends instead.
+        False for a job that was cancelled meanwhile, which ends instead.
         """
-        await self._update(record, status="queued", message=message, attempt=record.attempt - (not counted))
-        ended = "UPDATE jobs SET status = 'cancelled', message = '', finished_at = ? WHERE status = 'queued' AND cancelled = 1"
-        await self._run(lambda connection: connection.execute(ended, (self._clock(),)).rowcount)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            _update(connection, record, status="queued", message=message, attempt=record.attempt - (not counted))
+            ended = (
+                "UPDATE jobs SET status = 'cancelled', message = '', finished_at = ? "
+                "WHERE job_id = ? AND status = 'queued' AND cancelled = 1"
+            )
+            return connection.execute(ended, (self._clock(), record.job_id)).rowcount == 0
+
+        return await self._run(work)
 
     async def finish(self, record: Record, status: JobStatus, message: str = "", ended_at: float | None = None) -> None:
         """This start was the last."""
-        await self._update(record, status=status, message=message, finished_at=ended_at or self._clock())
+        changes = {"status": status, "message": message, "finished_at": ended_at or self._clock()}
+        await self._run(lambda connection: _update(connection, record, **changes))
 
-    async def cancel(self, record: Record) -> None:
-        """A queued job ends here; a running one is marked for whoever watches it."""
+    async def cancel(self, record: Record) -> bool:
+        """A queued job ends here (True); a running one is marked for whoever watches it."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> bool:
             ended = "UPDATE jobs SET cancelled = 1, status = 'cancelled', finished_at = ? WHERE job_id = ? AND status = 'queued'"
-            connection.execute(ended, (self._clock(), record.job_id))
             connection.execute("UPDATE jobs SET cancelled = 1 WHERE job_id = ? AND status = 'running'", (record.job_id,))
+            return connection.execute(ended, (self._clock(), record.job_id)).rowcount == 1
 
-        await self._run(work)
+        return await self._run(work)
 
-    async def delete(self, record: Record) -> None:
-        """Hide the job from everybody and cancel it; the row goes at once unless its run has to be stopped first."""
+    async def delete(self, record: Record) -> bool:
+        """Hide the job from everybody and cancel it; the row goes at once (True) unless its run has to be stopped first."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> bool:
             connection.execute("UPDATE jobs SET cancelled = 1, deleted = 1 WHERE job_id = ? AND status = 'running'", (record.job_id,))
-            connection.execute("DELETE FROM jobs WHERE job_id = ? AND status != 'running'", (record.job_id,))
+            return connection.execute("DELETE FROM jobs WHERE job_id = ? AND status != 'running'", (record.job_id,)).rowcount == 1
 
-        await self._run(work)
+        return await self._run(work)
 
     async def sweep(self) -> None:
         """Take away deleted jobs whose runs have ended."""
         await self._run(lambda connection: connection.execute("DELETE FROM jobs WHERE deleted = 1 AND status != 'running'").rowcount)
 
-    async def _update(self, record: Record, **changes: Any) -> bool:
-        """Change the row, unless another gateway has moved on from this start (False)."""
-        names = ", ".join(f"{name} = ?" for name in changes)
-        statement = f"UPDATE jobs SET {names} WHERE job_id = ? AND attempt = ? AND status = 'running'"  # noqa: S608 (our own names)
-        values = (*changes.values(), record.job_id, record.attempt)
-        return await self._run(lambda connection: connection.execute(statement, values).rowcount) == 1
-
-    async def _select(self, condition: str, *values: Any) -> list[Record]:
-        return await self._run(lambda connection: _records(connection, condition, *values))
+    async def _select(self, condition: str, *values: Any, limit: int = -1) -> list[Record]:
+        return await self._run(lambda connection: _records(connection, condition, *values, limit=limit))
 
     async def _run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         if not self._ready:
@@ -178,10 +184,18 @@ class Registry:
         return await self._database.run(work)
 
 
-def _records(connection: sqlite3.Connection, condition: str, *values: Any) -> list[Record]:
+def _update(connection: sqlite3.Connection, record: Record, **changes: Any) -> bool:
+    """Change the row, unless another gateway has moved on from this start (False)."""
+    names = ", ".join(f"{name} = ?" for name in changes)
+    statement = f"UPDATE jobs SET {names} WHERE job_id = ? AND attempt = ? AND status = 'running'"  # noqa: S608 (our own names)
+    return connection.execute(statement, (*changes.values(), record.job_id, record.attempt)).rowcount == 1
+
+
+def _records(connection: sqlite3.Connection, condition: str, *values: Any, limit: int = -1) -> list[Record]:
+    """Newest first, at most `limit` (-1: all)."""
     names = [field.name for field in fields(Record)]
-    query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY created_at DESC, rowid DESC"  # noqa: S608 (our own conditions)
-    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
+    query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY created_at DESC, rowid DESC LIMIT ?"  # noqa: S608 (our own)
+    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, (*values, limit))]
     return [
         Record(**{**row, "spec": json.loads(row["spec"]), "cancelled": bool(row["cancelled"]), "deleted": bool(row["deleted"])})
         for row in rows

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from synthseg.errors import SynthSegError
 from synthseg.plan import CONTEXT
@@ -87,7 +88,7 @@ def image(out: str, sample_id: str) -> bytes:
     """Encoded image of one sample, kept or not. KeyError when the run has none of this id."""
     folder = RunFolder(out)
     for name, marker in folder.shards.markers("images").items():
-        if any(sample["sample_id"] == sample_id for sample in _samples(out, name, marker.data, "")):
+        if sample_id in _ids(out, marker.data):
             table = folder.shards.read("images", name, stage_schema("images"))
             row = table.filter(pc.field("sample_id") == sample_id).column("image")[0].as_py()
             if row and row["bytes"]:
@@ -109,6 +110,13 @@ def _shards(out: str) -> Iterator[tuple[dict[str, Any], ...]]:
     labels = shards.markers("labels")
     for name, marker in shards.markers("images").items():
         yield _samples(out, name, marker.data, labels[name].data if name in labels else "")
+
+
+@lru_cache(maxsize=_CACHED_SHARDS)
+def _ids(out: str, images_data: str) -> frozenset[str]:
+    """Ids of one shard's samples. Their column is read alone: the pictures beside it are a thousand times as large."""
+    with RunFolder(out).files.open(f"images/{images_data}") as source:
+        return frozenset(pq.read_table(source, columns=["sample_id"], use_threads=False).column("sample_id").to_pylist())
 
 
 @lru_cache(maxsize=_CACHED_SHARDS)

@@ -19,6 +19,9 @@ from typing import Any, Final, Literal, Protocol
 STOP_WAIT_S: Final = 30
 """Time between Ctrl-C and SIGKILL for a run that is stopped. Ray's own 3 s cut a shard that is nearly written."""
 
+_REQUEST_TIMEOUT_S: Final = 30.0
+"""Ray's own client waits for its job server without end."""
+
 RunState = Literal["going", "succeeded", "failed", "stopped", "lost"]
 
 _STATES: Final[Mapping[str, RunState]] = {"SUCCEEDED": "succeeded", "STOPPED": "stopped"}
@@ -112,8 +115,12 @@ class RayRunner:
             import ray
             from ray.job_submission import JobSubmissionClient
 
+            class Client(JobSubmissionClient):
+                def _do_request(self, *arguments: Any, **options: Any) -> Any:
+                    return super()._do_request(*arguments, timeout=_REQUEST_TIMEOUT_S, **options)
+
             try:
-                self._connected = JobSubmissionClient(ray.get_runtime_context().gcs_address)
+                self._connected = Client(ray.get_runtime_context().gcs_address)
             except (RuntimeError, ConnectionError) as error:
                 raise RunnerUnavailable(_last_line(str(error))) from error
         return self._connected

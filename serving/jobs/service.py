@@ -7,10 +7,12 @@ carries the run out. A job whose run went away with a cluster is queued again, a
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -59,6 +61,8 @@ class RayJobService:
             self._root = str(Path(self._root).expanduser().resolve())
         self._database = Database(state, serving.state_journal)
         self._registry = Registry(self._database, clock)
+        self._runner_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
+        self._runner_call: concurrent.futures.Future[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._asked = False
         """Somebody has called `start` since the watch last looked for jobs."""
@@ -87,26 +91,27 @@ class RayJobService:
         """The job now, with the progress of its run."""
         record = await self._registry.get(tenant, job_id)
         self.start()
-        return self._job(record, await asyncio.to_thread(results.progress, record.out))
+        return self._job(record, self._scrubbed(record, await asyncio.to_thread(results.progress, record.out)))
 
-    async def jobs(self, tenant: str) -> list[Job]:
-        """The tenant's jobs, newest first, without their progress."""
+    async def jobs(self, tenant: str, limit: int) -> list[Job]:
+        """The tenant's newest `limit` jobs, newest first, without their progress."""
         self.start()
-        return [self._job(record) for record in await self._registry.of_tenant(tenant)]
+        return [self._job(record) for record in await self._registry.of_tenant(tenant, limit)]
 
     async def cancel(self, tenant: str, job_id: str) -> Job:
         """Ask the job to end. A running one ends in its own time; a finished one stays as it is."""
-        await self._registry.cancel(await self._registry.get(tenant, job_id))
+        record = await self._registry.get(tenant, job_id)
+        if await self._registry.cancel(record):
+            self._config_file(record).unlink(missing_ok=True)
         self.start()
         return await self.get(tenant, job_id)
 
     async def delete(self, tenant: str, job_id: str) -> None:
         """Cancel the job and forget it. What its run published stays for the same spec."""
         record = await self._registry.get(tenant, job_id)
-        await self._registry.delete(record)
-        self.start()
-        if record.status != "running":
+        if await self._registry.delete(record):
             self._config_file(record).unlink(missing_ok=True)
+        self.start()
 
     async def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """The run's events as they are written, those of earlier starts included, then `job_finished` with the job's status."""
@@ -153,6 +158,7 @@ class RayJobService:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        self._runner_thread.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._database.close)
 
     async def _watch_jobs(self) -> None:
@@ -184,7 +190,7 @@ class RayJobService:
             try:
                 await self._ask(start, record.submission_id, self._config_file(record), record.out)
             except RunnerUnavailable as error:
-                await self._registry.requeue(record, f"waiting for Ray: {error}", counted=False)
+                await self._requeue(record, f"waiting for Ray: {error}", counted=False)
                 raise
             if not await self._registry.seen(record):
                 # It took so long that another gateway has given this start up: two runs must not write to one folder.
@@ -204,12 +210,16 @@ class RayJobService:
                 await self._ask(self._runner.stop, record.submission_id)
 
     async def _ask(self, call: Callable[..., Result], *arguments: Any) -> Result:
-        """The runner's answer. Ray's client sets no time limit of its own."""
+        """The runner's answer. While one call hangs no other is made: it holds this one thread, and none that other work needs."""
+        silent = RunnerUnavailable("Ray's job server does not answer in time")
+        if self._runner_call is not None and not self._runner_call.done():
+            raise silent
+        self._runner_call = future = self._runner_thread.submit(call, *arguments)
         try:
             async with asyncio.timeout(RUNNER_TIMEOUT_S):
-                return await asyncio.to_thread(call, *arguments)
+                return await asyncio.wrap_future(future)
         except TimeoutError:
-            raise RunnerUnavailable("Ray's job server does not answer in time") from None
+            raise silent from None
 
     async def _take_up(self, record: Record) -> None:
         """The run went away with its cluster or its watcher."""
@@ -218,7 +228,11 @@ class RayJobService:
         elif record.attempt >= MAX_STARTS:
             await self._finish(record, Found("failed", f"the run was lost {record.attempt} times; its folder keeps what it made"))
         else:
-            await self._registry.requeue(record, "the server was started anew; the run takes up where it stopped", counted=True)
+            await self._requeue(record, "the server was started anew; the run takes up where it stopped", counted=True)
+
+    async def _requeue(self, record: Record, message: str, *, counted: bool) -> None:
+        if not await self._registry.requeue(record, message, counted=counted):
+            await self._forget(record)
 
     async def _settle(self, record: Record, found: Found) -> None:
         if found.state == "stopped" and not record.cancelled:
@@ -232,6 +246,10 @@ class RayJobService:
             status = "cancelled"
         message = "" if status == "cancelled" and record.cancelled else found.message
         await self._registry.finish(record, status, message, found.ended_at)
+        await self._forget(record)
+
+    async def _forget(self, record: Record) -> None:
+        """Nothing will be started for it any more."""
         await self._registry.sweep()
         self._config_file(record).unlink(missing_ok=True)
 
@@ -266,12 +284,12 @@ class RayJobService:
         )
 
     def _scrubbed(self, record: Record, value: Any) -> Any:
-        """`value` without the server's own paths."""
+        """`value` without the server's own paths and without tracebacks, which are full of them; the run's folder keeps those."""
         if isinstance(value, str):
             for place, name in ((record.out, "OUT"), (self._root, "JOBS"), (str(self._folder.parent), "STATE")):
                 value = value.replace(place, name)
         elif isinstance(value, dict):
-            value = {key: self._scrubbed(record, item) for key, item in value.items()}
+            value = {key: self._scrubbed(record, item) for key, item in value.items() if key != "traceback"}
         elif isinstance(value, list):
             value = [self._scrubbed(record, item) for item in value]
         return value

@@ -16,7 +16,7 @@ from torch import Tensor
 from synthseg.config.schema import ImagesConfig
 from synthseg.engines.diffusers_loading import load_pipeline
 from synthseg.engines.diffusers_preview import decode_preview, preview_steps
-from synthseg.engines.image import SAFE, UNCHECKED, GeneratedImage, GenerationFailure, ImageRequest, ShowPreview
+from synthseg.engines.image import SAFE, UNCHECKED, UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, IsWanted, ShowPreview
 from synthseg.engines.splitting import SplittingCaller
 from synthseg.errors import UsageProblem
 from synthseg.ids import canonical_json
@@ -71,10 +71,17 @@ class DiffusersEngine:
         """One PNG a request, in order. One that the pipeline cannot be asked for fails alone and for good."""
         return self.generate_with_previews(requests, [0] * len(requests), lambda _index, _image: None)
 
-    def generate_with_previews(self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview) -> list[Result]:
+    def generate_with_previews(
+        self,
+        requests: Sequence[ImageRequest],
+        num_previews: Sequence[int],
+        show: ShowPreview,
+        is_wanted: IsWanted = lambda _: True,
+    ) -> list[Result]:
         """As `generate`; previews are the latents of evenly spread steps, decoded small.
 
         One that is not safe is not shown, and with `images.offload` none is: decoding it would push the network at work off the GPU.
+        What nobody wants is not begun, and a call of the pipeline of which nobody wants anything ends at its next step.
         """
         results: dict[int, Result] = {}
         groups: dict[_Kind, list[_Job]] = {}
@@ -87,19 +94,20 @@ class DiffusersEngine:
                 continue
             kind = (request.width, request.height, canonical_json(settings), bool(request.negative_prompt))
             arguments[kind] = settings
-            groups.setdefault(kind, []).append(_Job(index, request, wanted))
+            groups.setdefault(kind, []).append(_Job(index, request, 0 if self._images.offload else wanted))
         pictures: list[tuple[_Job, _Picture | Exception]] = []
         for kind, jobs in groups.items():
             size = 1 if self._images.exact else len(jobs)
             for start in range(0, len(jobs), size):
-                batch = jobs[start : start + size]
-                made = self._caller.run(kind, batch, lambda part, kind=kind: self._call(part, arguments[kind], show))  # type: ignore[misc]
+                batch = [job for job in jobs[start : start + size] if is_wanted(job.index)]
+                made = self._caller.run(kind, batch, lambda part, kind=kind: self._call(part, arguments[kind], show, is_wanted))  # type: ignore[misc]
                 pictures += zip(batch, made, strict=True)
         for job, picture in pictures:
-            results[job.index] = self._result(job.request, picture)
-        return [results[index] for index in range(len(requests))]
+            # One that is not wanted any more may have been ended halfway.
+            results[job.index] = self._result(job.request, picture) if is_wanted(job.index) else UNWANTED
+        return [results.get(index, UNWANTED) for index in range(len(requests))]
 
-    def _call(self, jobs: Sequence[_Job], arguments: Mapping[str, Any], show: ShowPreview) -> list[_Picture]:
+    def _call(self, jobs: Sequence[_Job], arguments: Mapping[str, Any], show: ShowPreview, is_wanted: IsWanted) -> list[_Picture]:
         """One call of the pipeline."""
         pipe, requests = self._pipe, [job.request for job in jobs]
         # Schedulers count steps and keep past predictions; a fresh one has neither from the call before, finished or not.
@@ -107,8 +115,8 @@ class DiffusersEngine:
         extra: dict[str, Any] = {}
         if requests[0].negative_prompt:
             extra["negative_prompt"] = [request.negative_prompt for request in requests]
-        if self._signature.takes_previews and not self._images.offload and any(job.num_previews for job in jobs):
-            extra["callback_on_step_end"] = self._previewer(jobs, show)
+        if self._signature.takes_previews:
+            extra["callback_on_step_end"] = self._watcher(jobs, show, is_wanted)
         # Noise comes from each sample's own generator on the CPU. What a scheduler draws past it is tied to the first sample's seed.
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -132,10 +140,14 @@ class DiffusersEngine:
             for image in pixels
         ]
 
-    def _previewer(self, jobs: Sequence[_Job], show: ShowPreview) -> OnStep:
-        """A callback of the pipeline's that shows previews. It only reads the latents, so the image is what it is without previews."""
+    def _watcher(self, jobs: Sequence[_Job], show: ShowPreview, is_wanted: IsWanted) -> OnStep:
+        """A callback of the pipeline's that shows previews and ends what nobody waits for. It only reads the latents, so that images stay
+        what they are without it.
+        """
 
         def on_step_end(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if not any(is_wanted(job.index) for job in jobs):
+                pipe._interrupt = True  # noqa: SLF001 - diffusers' own way; every call begins by taking it back
             for place, job in enumerate(jobs):
                 if job.num_previews and step in preview_steps(pipe.num_timesteps, job.num_previews):
                     self._show(job, pipe, tensors["latents"][place : place + 1], show)

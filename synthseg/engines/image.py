@@ -59,14 +59,23 @@ class ImageEngine(Protocol):
 
 ShowPreview = Callable[[int, GeneratedImage], None]
 """Takes the index of a request and an unfinished picture of it; called on the engine's thread."""
+IsWanted = Callable[[int], bool]
+"""Whether somebody still waits for the request of this index; asked on the engine's thread. What is not wanted never will be again."""
+UNWANTED: Final = GenerationFailure("given up: nobody waits for this image", retryable=True)
 
 
 @runtime_checkable
 class PreviewingImageEngine(ImageEngine, Protocol):
-    """An image engine that can show its pictures while they form."""
+    """An image engine that can show its pictures while they form, and leave out those that nobody waits for any more."""
 
     def generate_with_previews(
-        self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview
+        self,
+        requests: Sequence[ImageRequest],
+        num_previews: Sequence[int],
+        show: ShowPreview,
+        is_wanted: IsWanted = lambda _: True,
     ) -> list[GeneratedImage | GenerationFailure]:
-        """What `generate` returns, byte for byte, after at most `num_previews[i]` calls of `show(i, ...)` for each request."""
+        """What `generate` returns, byte for byte, after at most `num_previews[i]` calls of `show(i, ...)` for each request; UNWANTED for
+        those that are left out.
+        """
         ...

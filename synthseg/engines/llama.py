@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg.engines.openai_protocol import completion_body, streamed
-from synthseg.engines.text import OnPiece, TextReply, TextRequest
+from synthseg.engines.text import OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.hub.snapshot import local_snapshot
 from synthseg.ids import digest
@@ -88,7 +88,7 @@ class LlamaEngine:
         self.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1)])
 
     def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
-        """One reply a request, in order, one at a time. UsageProblem when llama.cpp refuses a request, RunFailure when it fails."""
+        """One reply a request, in order, one at a time. RequestRefused when llama.cpp refuses one, RunFailure when it fails."""
         return [self._complete(request) for request in requests]
 
     def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
@@ -115,7 +115,7 @@ class LlamaEngine:
                 return handle(body, *callback)
         except ValueError as error:
             # A schema that no grammar can be made of is the one thing that is raised instead of answered.
-            raise UsageProblem(f"prompts.engine: llama.cpp refused a request: {error}") from error
+            raise RequestRefused(f"prompts.engine: llama.cpp refused a request: {error}") from error
 
 
 class _Telling:
@@ -170,9 +170,9 @@ def _reply(text: str, finish_reason: str, usage: Mapping[str, Any]) -> TextReply
     )
 
 
-def _refusal(answer: Mapping[str, Any]) -> UsageProblem | RunFailure:
+def _refusal(answer: Mapping[str, Any]) -> RequestRefused | RunFailure:
     """What llama.cpp said instead of an answer: it blames the request with a code below 500 (a prompt beyond the context, a bad schema)."""
     error = answer.get("error", answer)
     code, message = (error.get("code", 500), error.get("message", error)) if isinstance(error, Mapping) else (500, error)
-    kind = UsageProblem if isinstance(code, int) and code < 500 else RunFailure
+    kind = RequestRefused if isinstance(code, int) and code < 500 else RunFailure
     return kind(f"prompts.engine: llama.cpp refused a request: {message}")

@@ -20,11 +20,13 @@ import httpx
 
 from synthseg.config.text import EndpointConfig
 from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, error_message, streamed
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import digest
 
 _RETRYABLE: Final = frozenset({408, 409, 425, 429})
+_BLAMES_REQUEST: Final = frozenset({400, 413, 422})
+"""Statuses that speak of one request; any other refusal would meet every request."""
 _FIRST_PAUSE_S: Final = 0.5
 _CONNECT_TIMEOUT_S: Final = 10.0
 _WRAPPED: Final = "reply"
@@ -64,14 +66,21 @@ class OpenAiEngine:
         self.max_concurrent = self._settings.max_concurrent
 
     def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
-        """One reply a request, in order. UsageProblem when the endpoint refuses one, RunFailure when it cannot be reached. Not for
-        code that runs in an event loop, which has `answer`.
+        """One reply a request, in order. RequestRefused when the endpoint refuses one, UsageProblem for what is wrong with the endpoint's
+        settings, RunFailure when it fails. Not for code that runs in an event loop, which has `answer`.
         """
         return asyncio.run(self._generate(requests))
 
     def check(self) -> None:
-        """One token, without retries: UsageProblem or RunFailure, with the way out, when this endpoint cannot serve the model."""
-        asyncio.run(self._check())
+        """`probe` for code that runs in no event loop."""
+        asyncio.run(self.probe())
+
+    async def probe(self) -> None:
+        """One token over a connection of its own, without retries: UsageProblem or RunFailure, with the way out, when this endpoint cannot
+        serve the model.
+        """
+        async with self.connected() as connection:
+            await self._answer(connection, TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1), max_retries=0)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
@@ -113,10 +122,6 @@ class OpenAiEngine:
         async with self.connected() as connection:
             return list(await asyncio.gather(*(self.answer(connection, request) for request in requests)))
 
-    async def _check(self) -> None:
-        async with self.connected() as connection:
-            await self._answer(connection, TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1), max_retries=0)
-
     async def _answer(self, connection: Connection, request: TextRequest, max_retries: int) -> TextReply:
         pauses = self._pauses(max_retries)
         while True:
@@ -145,7 +150,7 @@ class OpenAiEngine:
         body = streamed(completion_body(request, self._model))
         with _transport_errors():
             async with connection.http.stream("POST", self._path(request), json=body) as response:
-                if response.is_error:
+                if not response.is_success:
                     await response.aread()
                 self._check_status(response)
                 async for line in response.aiter_lines():
@@ -178,7 +183,8 @@ class OpenAiEngine:
         if 300 <= status < 400:
             return UsageProblem(f"prompts.base_url: {self._url} answered {status}, a redirect; give the address that it leads to")
         if status < 500:
-            return UsageProblem(f"prompts.engine: the endpoint refused a request: {said}")
+            kind = RequestRefused if status in _BLAMES_REQUEST else UsageProblem
+            return kind(f"prompts.engine: the endpoint refused a request: {said}")
         return RunFailure(f"prompts.base_url: {self._url} failed ({said})")
 
     def _pauses(self, max_retries: int) -> _Pauses:

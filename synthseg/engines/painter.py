@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 import synthseg.scenes
-from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, ShowPreview
+from synthseg.engines.image import UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, IsWanted, ShowPreview
 from synthseg.engines.painter_preview import paint_empty_scene
 from synthseg.errors import UsageProblem
 from synthseg.image_codec import encode_png
@@ -30,12 +30,19 @@ class PainterEngine:
         return [self._paint(request) for request in requests]
 
     def generate_with_previews(
-        self, requests: Sequence[ImageRequest], num_previews: Sequence[int], show: ShowPreview
+        self,
+        requests: Sequence[ImageRequest],
+        num_previews: Sequence[int],
+        show: ShowPreview,
+        is_wanted: IsWanted = lambda _: True,
     ) -> list[GeneratedImage | GenerationFailure]:
-        """As `generate`; one preview of each picture is its scene before anything stands in it."""
+        """As `generate`; one preview of each picture is its scene before anything stands in it. What nobody wants is not begun."""
         results: list[GeneratedImage | GenerationFailure] = []
-        for index, (request, wanted) in enumerate(zip(requests, num_previews, strict=True)):
-            scene = paint_empty_scene(request) if wanted else None
+        for index, (request, shows) in enumerate(zip(requests, num_previews, strict=True)):
+            if not is_wanted(index):
+                results.append(UNWANTED)
+                continue
+            scene = paint_empty_scene(request) if shows else None
             if scene is not None:
                 show(index, GeneratedImage(encode_png(scene), request.width, request.height))
             results.append(self._paint(request))

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from synthseg.errors import UsageProblem
+
 OnPiece = Callable[[str], bool]
 """Takes the next piece of a text; False says that nobody wants the rest."""
 
@@ -36,6 +38,10 @@ class TextReply:
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+
+
+class RequestRefused(UsageProblem):
+    """The engine works but cannot take this one request: a text beyond its context, a schema without a grammar."""
 
 
 class TextEngine(Protocol):

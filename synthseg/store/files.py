@@ -72,6 +72,10 @@ class Files:
         with self._fs.open_input_stream(self.path(name), compression=None) as stream:
             return bytes(stream.read())
 
+    def open(self, name: str) -> pa.NativeFile:
+        """`name` for reading parts of it; a context manager. FileNotFoundError when it is not there."""
+        return self._fs.open_input_file(self.path(name))
+
     def write(self, name: str, content: bytes) -> None:
         """Write `name` whole or not at all. DiskFull when no space is left, RunFailure when the disk went away."""
         target = self.path(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -14,13 +15,13 @@ from ray.serve.exceptions import BackPressureError
 
 from serving.backend import MAX_ATTEMPTS, ServeBackend
 from serving.batching import QueueFull
-from serving.http.backend import DeadlineExceeded, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
-from serving.replicas import Answer, ImageReplica, TextReplica
+from serving.http.backend import DeadlineExceeded, EngineStats, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
+from serving.replicas import TEXT_ENGINE, Answer, ImageReplica, TextReplica
 from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.painter import PainterEngine
-from synthseg.engines.text import TextReply, TextRequest
-from synthseg.errors import UsageProblem
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
+from synthseg.errors import RunFailure, UsageProblem
 
 CONFIG = load_config("embedded", ["prompts.engine=template"])
 REQUESTS = [ImageRequest(prompt, 3, 64, 64) for prompt in ("a red car", "a cat on a sofa", "two horses in a meadow")]
@@ -84,6 +85,15 @@ class Handle:
 
         remote.remote = remote  # type: ignore[attr-defined]
         return remote
+
+
+TRANSPORTS = ("actor", "grpc")
+
+
+def as_told(error: Exception, transport: str) -> Exception:
+    """What a handle raises for `error` of a replica: itself over gRPC, wrapped where the call is an actor's."""
+    told: Exception = pickle.loads(pickle.dumps(error))
+    return told if transport == "grpc" else RayTaskError("answer", "traceback", told).as_instanceof_cause()
 
 
 def died() -> ActorDiedError:
@@ -159,18 +169,32 @@ def test_a_full_queue_is_overload_with_a_wait_that_grows_with_it() -> None:
     run(scenario)
 
 
-class Full:
-    """A replica whose own queue is full, as a Serve handle tells it."""
+class Raising:
+    """A replica of any kind that raises `error`, as a Serve handle tells it."""
+
+    def __init__(self, error: Exception, transport: str) -> None:
+        self._error = as_told(error, transport)
 
     async def answer(self, *_: Any) -> Any:
-        refusal = pickle.loads(pickle.dumps(QueueFull(64, 7.5)))
-        raise RayTaskError("answer", "traceback", refusal).as_instanceof_cause()
+        raise self._error
+
+    async def refine(self, *_: Any) -> Any:
+        raise self._error
+
+    async def find(self, *_: Any) -> AsyncIterator[Any]:
+        raise self._error
+        yield
+
+    async def stream(self, *_: Any) -> AsyncIterator[Any]:
+        raise self._error
+        yield
 
 
-def test_a_replica_that_other_gateways_have_filled_is_overload() -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_replica_that_other_gateways_have_filled_is_overload(transport: str) -> None:
     async def scenario() -> None:
         with pytest.raises(Overloaded) as refused:
-            await collect(backend(Handle(Full())).images(REQUESTS[:1], previews=0, deadline_s=20))
+            await collect(backend(Handle(Raising(QueueFull(64, 7.5), transport))).images(REQUESTS[:1], previews=0, deadline_s=20))
         assert (refused.value.queued, refused.value.retry_after_s) == (64, 7.5)
 
     run(scenario)
@@ -229,19 +253,73 @@ def test_a_retryable_failure_is_tried_again() -> None:
     run(scenario)
 
 
-class Refusing:
-    """A text replica that finds the request wrong, as a Serve handle tells it."""
-
-    async def answer(self, *_: Any) -> Any:
-        problem = UsageProblem("messages: too long for the model's 2048 tokens")
-        raise RayTaskError("answer", "traceback", problem).as_instanceof_cause()
-
-
-def test_what_the_engine_says_of_a_request_reaches_the_route_as_it_was() -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_the_engine_says_of_a_request_reaches_the_route_as_it_was(transport: str) -> None:
     async def scenario() -> None:
-        with pytest.raises(UsageProblem, match=r"^messages: too long") as problem:
-            await backend(text=Handle(Refusing())).complete(TextRequest((), 0), deadline_s=5)
-        assert type(problem.value) is UsageProblem
+        refusing = Handle(Raising(RequestRefused("prompts.engine: too long for the model's 2048 tokens"), transport))
+        with pytest.raises(RequestRefused, match=r"^prompts\.engine: too long") as problem:
+            await backend(text=refusing).complete(TextRequest((), 0), deadline_s=5)
+        assert type(problem.value) is RequestRefused
+        with pytest.raises(RequestRefused):
+            await backend(agent=refusing).refine("a prompt", ["horse"], 1, deadline_s=5)
+        # Who asks for prompts has given no text that could be refused.
+        with pytest.raises(EngineUnavailable):
+            await anext(backend(agent=refusing).find_prompts("horse", 1, 1, deadline_s=5))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("kind", [UsageProblem, RunFailure])
+def test_what_is_wrong_behind_an_engine_stays_in_the_log(
+    kind: type[Exception], transport: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("synthseg.serving"), "propagate", True)  # an application in this process may have taken it over
+
+    async def scenario() -> None:
+        away = Handle(Raising(kind("prompts.base_url: nothing answers at http://10.0.0.7/v1"), transport))
+        served = backend(text=away, agent=away)
+        for call in (
+            served.complete(TextRequest((), 0), deadline_s=5),
+            anext(served.stream_text(TextRequest((), 0), deadline_s=5)),
+            anext(served.find_prompts("horse", 1, 1, deadline_s=5)),
+            served.refine("a prompt", ["horse"], 1, deadline_s=5),
+        ):
+            caplog.clear()
+            with pytest.raises(EngineUnavailable) as refused:
+                await call
+            assert "10.0.0.7" not in str(refused.value)
+            assert "10.0.0.7" in caplog.text
+
+    run(scenario)
+
+
+class Reporting:
+    """The handle of a deployment whose replicas tell these statistics."""
+
+    def __init__(self, *faults: str) -> None:
+        self._found = [EngineStats(TEXT_ENGINE, str(i), 0, 0, 0, 0, 0.0, 8, fault) for i, fault in enumerate(faults)]
+
+    def options(self, **_: Any) -> Reporting:
+        return self
+
+    def broadcast(self, method: str) -> Reporting:
+        assert method == "stats"
+        return self
+
+    async def results_async(self, **_: Any) -> list[EngineStats]:
+        return self._found
+
+
+@pytest.mark.parametrize(
+    ("faults", "state"), [(("",), "ready"), (("", "broken"), "ready"), (("broken", "broken"), "broken"), ((), "no replica answers")]
+)
+def test_ready_is_who_has_a_replica_that_works(faults: tuple[str, ...], state: str) -> None:
+    async def scenario() -> None:
+        well = Reporting("")
+        found = await ServeBackend(CONFIG, Reporting(*faults), well, well).readiness()  # type: ignore[arg-type]
+        assert found.parts[TEXT_ENGINE] == state
+        assert found.ready == (state == "ready")
 
     run(scenario)
 
@@ -294,10 +372,17 @@ class Finder:
             yield FoundPrompt(f"{class_name} {seed} {number}", class_name, 0, 1.0, 1.0, 0.0)
 
 
-def test_prompts_go_on_where_a_lost_agent_stopped() -> None:
+@pytest.mark.parametrize(("engine", "goes_on"), [("llama", True), ("vllm", False), ("openai", False)])
+def test_prompts_go_on_where_a_lost_agent_stopped_if_its_model_repeats_itself(engine: str, goes_on: bool) -> None:
+    settings = [f"prompts.engine={engine}", "prompts.model=m", "prompts.base_url=http://h/v1"]
+
     async def scenario() -> None:
-        served = backend(agent=Handle(Finder(), [died()], after=2))
-        found = [prompt.text async for prompt in served.find_prompts("horse", 3, 7, deadline_s=20)]
-        assert found == ["horse 7 0", "horse 7 1", "horse 7 2"]
+        agent = Handle(Finder(), [died()], after=2)
+        served = ServeBackend(load_config("embedded", settings), Handle(None), Handle(None), agent)  # type: ignore[arg-type]
+        found: list[str] = []
+        with contextlib.nullcontext() if goes_on else pytest.raises(EngineUnavailable, match="was writing"):
+            async for prompt in served.find_prompts("horse", 3, 7, deadline_s=20):
+                found.append(prompt.text)
+        assert found == ["horse 7 0", "horse 7 1", "horse 7 2"][: 3 if goes_on else 2]
 
     run(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -148,4 +149,29 @@ def test_an_endpoint_is_asked_like_any_text_replica() -> None:
         assert len(await replica.digest()) == 24
 
     with endpoint(lambda body: f"{body['messages'][-1]['content']} {body['seed']}") as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_silent_endpoint_is_asked_for_a_token_and_what_is_wrong_is_told_without_its_words(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("synthseg.serving"), "propagate", True)  # an application in this process may have taken it over
+
+    async def scenario(server: Endpoint) -> None:
+        replica = endpoint_replica(server)
+        assert (await replica.stats()).fault == "starting"
+        await replica.check_health()
+        assert (await replica.stats()).fault == ""
+        assert [body["max_tokens"] for body in server.bodies] == [1]
+        await replica.check_health()
+        assert len(server.bodies) == 1, "it has just shown that it works"
+        server.faults = [Fault(401, {"error": {"message": "no key"}})]
+        replica._next_probe = 0.0
+        await replica.check_health()
+        assert (await replica.stats()).fault == "its endpoint gives no text"
+        assert "answered 401 (no key)" in caplog.text
+        await replica.answer(chat("a"), 5)
+        assert (await replica.stats()).fault == ""
+
+    with endpoint(lambda _: "hello") as server:
         asyncio.run(scenario(server))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,6 +137,63 @@ def test_an_engine_that_only_refused_one_request_lives_on(monkeypatch: pytest.Mo
         replica._engine = healthy
         await replica.check_health()
         assert replica._batcher.last_error is None
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_has_no_room_for_the_canary_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.replicas.exit_process", lambda reason: pytest.fail(str(reason)))
+
+    async def scenario() -> None:
+        replica = image_replica(max_batch_size=1, max_queued=1)
+        replica._batcher.last_error = RuntimeError("one bad request")
+        waiting = asyncio.create_task(replica.answer(requests(1)[0], 60))
+        await asyncio.sleep(0)
+        await replica.check_health()
+        assert replica._batcher.stats.refused == 1
+        await waiting
+
+    asyncio.run(scenario())
+
+
+class Held(PainterEngine):
+    """A painter that counts what it begins and waits inside its first picture until `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = 0
+        self.inside, self.go = threading.Event(), threading.Event()
+
+    def _paint(self, request: ImageRequest) -> GeneratedImage | GenerationFailure:
+        self.begun += 1
+        self.inside.set()
+        assert self.go.wait(30)
+        return super()._paint(request)
+
+
+@pytest.mark.parametrize("how", ["leaves", "leaves a stream", "deadline"])
+def test_pictures_nobody_waits_for_are_left_out_of_a_batch_under_way(how: str) -> None:
+    async def scenario() -> None:
+        replica = image_replica(max_batch_size=8)
+        replica._engine = engine = Held()
+
+        async def ask(request: ImageRequest) -> None:
+            if how == "leaves a stream":
+                async for _ in replica.stream(request, 0, 60):
+                    pass
+            else:
+                await replica.answer(request, 0.2 if how == "deadline" else 60)
+
+        asked = [asyncio.create_task(ask(request)) for request in requests(7)]
+        stays = asyncio.create_task(replica.answer(ImageRequest("a red car", 9, 64, 64), 60))
+        await asyncio.to_thread(engine.inside.wait, 30)
+        if how != "deadline":
+            for task in asked:
+                task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        engine.go.set()
+        assert (await stays).result == PainterEngine().generate([ImageRequest("a red car", 9, 64, 64)])[0]
+        assert engine.begun <= 2, "the one under way when they left, and the one that is waited for"
 
     asyncio.run(scenario())
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from serving.http.backend import DeadlineExceeded, ModelInfo
 from serving.http.deps import AUTHENTICATED, Deps
-from serving.http.errors import ApiError, invalid, not_found, responses
+from serving.http.errors import ApiError, invalid, not_found, refusal, responses
 from serving.http.schemas_text import (
     AssistantMessage,
     ChatChoice,
@@ -30,8 +30,7 @@ from serving.http.schemas_text import (
     Usage,
 )
 from serving.http.streams import DONE, EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
-from synthseg.engines.text import TextReply, TextRequest
-from synthseg.errors import UsageProblem
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.ids import SEED_BITS
 
 _DEFAULT_MAX_TOKENS: Final = 512
@@ -118,11 +117,13 @@ def router(deps: Deps) -> APIRouter:
 async def _reply(plan: _Plan, deps: Deps) -> TextReply:
     try:
         async with asyncio.timeout(deps.serving.deadline_s):
-            return await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s)
+            reply = await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s)
     except TimeoutError:
         raise DeadlineExceeded from None
-    except UsageProblem as problem:
-        raise _refused(plan, problem) from None
+    except RequestRefused as refused:
+        raise _refused(plan, refused) from None
+    deps.metrics.count_tokens(reply)
+    return reply
 
 
 async def _chunks(
@@ -146,13 +147,14 @@ async def _chunks(
                     yield chunk([choice(opening, None)])
                 begun = True
                 if isinstance(item, TextReply):
+                    deps.metrics.count_tokens(item)
                     yield chunk([choice(None, _finish(item))])
                     if plan.include_usage:
                         yield chunk([], _usage(item))
                 elif item:
                     yield chunk([choice(item, None)])
-    except UsageProblem as problem:
-        raise _refused(plan, problem) from None
+    except RequestRefused as refused:
+        raise _refused(plan, refused) from None
     yield Event(DONE)
 
 
@@ -217,9 +219,9 @@ def _check_length(name: str, num_chars: int, deps: Deps) -> None:
         raise invalid(name, f"{name}: has {num_chars} characters, more than {deps.serving.max_prompt_chars}")
 
 
-def _refused(plan: _Plan, problem: UsageProblem) -> ApiError:
+def _refused(plan: _Plan, refused: RequestRefused) -> ApiError:
     """400 for what the engine cannot take: a text beyond its context, or a schema without a grammar."""
-    reason = str(problem).partition(": ")[2] or str(problem)
+    reason = refusal(refused)
     if plan.request.json_schema is not None and "schema" in reason:
         return invalid("response_format", f"response_format: {reason}")
     # llama.cpp and vLLM, each in its words.

@@ -142,7 +142,7 @@ def router(deps: Deps) -> APIRouter:
     @routes.get("/v1/jobs", summary="List the jobs", responses=responses(404))
     async def list_jobs(tenant: CurrentTenant, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobList:
         """The newest `limit` of them."""
-        return JobList(data=[_reply(job) for job in (await _service(deps).jobs(tenant.tenant_id))[:limit]])
+        return JobList(data=[_reply(job) for job in await _service(deps).jobs(tenant.tenant_id, limit)])
 
     @routes.get("/v1/jobs/{job_id}", summary="One job with its progress", responses=responses(404))
     async def get_job(job_id: JobId, tenant: CurrentTenant) -> JobReply:

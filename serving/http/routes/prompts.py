@@ -98,6 +98,7 @@ async def _found(deps: Deps, class_name: str, count: int, seed: int) -> AsyncGen
     prompts = deps.backend.find_prompts(class_name, count, seed, deadline_s=deadline_s)
     async with contextlib.aclosing(within(deadline_s, prompts)) as timed:
         async for prompt in timed:
+            deps.metrics.prompts.inc()
             yield prompt
             num_found += 1
             if num_found == count:

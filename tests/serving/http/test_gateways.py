@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,10 +59,41 @@ def test_a_gateway_that_ended_holds_no_request_but_keeps_what_it_counted(tmp_pat
     found = scrape(left)
     assert found["synthseg_client_disconnects_total",] == 2
     assert found["synthseg_http_requests_in_flight",] == 1
-    now[0] += 90_000
+
+
+def test_what_ended_gateways_had_counted_is_kept_in_one_file(tmp_path: Path) -> None:
+    uptime = [0.0]
+    *gone, left = (Metrics(tmp_path) for _ in range(4))
     assert left.gateways is not None
-    left.gateways.publish()
-    assert len(list(tmp_path.iterdir())) == 1
+    left.gateways._uptime = lambda: uptime[0]
+    for gateway in (*gone, left):
+        gateway.disconnects.inc()
+        gateway.seconds.labels("/v1/models").observe(0.03)
+        assert gateway.gateways is not None
+        gateway.gateways.publish()
+    for passed_s, num_files in ((0, 4), (3000, 4), (1000, 2), (9000, 2)):
+        uptime[0] += passed_s
+        left.gateways.publish()
+        assert len(list(tmp_path.glob("*.prom"))) == num_files
+        found = scrape(left)
+        assert found["synthseg_client_disconnects_total",] == 4
+        assert found["synthseg_http_request_seconds_count", "/v1/models"] == 4
+    late = Metrics(tmp_path)
+    late.disconnects.inc()
+    assert scrape(late)["synthseg_client_disconnects_total",] == 5
+
+
+def test_a_gateway_that_slept_with_the_machine_has_not_ended(tmp_path: Path) -> None:
+    awake, other = Metrics(tmp_path), Metrics(tmp_path)
+    assert awake.gateways is not None
+    assert other.gateways is not None
+    other.disconnects.inc()
+    other.gateways.publish()
+    awake.gateways.publish()
+    awake.gateways._clock = lambda: time.time() + 90_000  # the wall clock goes on while a machine sleeps
+    awake.gateways.publish()
+    other.gateways.publish()
+    assert scrape(awake)["synthseg_client_disconnects_total",] == 1
 
 
 def test_two_applications_over_one_state_answer_for_each_other(configure: Callable[..., RunConfig]) -> None:

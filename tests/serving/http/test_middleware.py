@@ -16,6 +16,8 @@ from serving.http.app import create_app
 from serving.http.backend import DeadlineExceeded, EngineUnavailable, Overloaded, Readiness
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
+from synthseg.engines.text import RequestRefused
+from synthseg.errors import UsageProblem
 from tests.serving.http.local_backend import LocalBackend
 
 ROUTE = "/v1/images/generations"
@@ -72,6 +74,13 @@ def test_405_names_the_methods_of_every_route_of_the_path(client: TestClient) ->
         (Overloaded(7.2, 40), 429, "overloaded", ("retry-after", "8")),
         (EngineUnavailable("gone"), 503, "engine_unavailable", ("retry-after", "1")),
         (DeadlineExceeded(), 504, "deadline_exceeded", ("x-should-retry", "false")),
+        (
+            RequestRefused("prompts.engine: refused: too long"),
+            400,
+            "invalid_value",
+            ("x-content-type-options", "nosniff"),
+        ),
+        (UsageProblem("a secret path /root/x"), 500, "internal_error", ("x-content-type-options", "nosniff")),
         (RuntimeError("a secret path /root/x"), 500, "internal_error", ("x-content-type-options", "nosniff")),
     ],
 )

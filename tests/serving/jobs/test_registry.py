@@ -27,8 +27,9 @@ def test_one_tenant_sees_nothing_of_another(tmp_path: Path) -> None:
         await registry.add(record(1), 9)
         await registry.add(record(2), 9)
         assert await registry.get("ann", "job_1") == record(1)
-        assert await registry.of_tenant("ann") == [record(2), record(1)]
-        assert await registry.of_tenant("bob") == []
+        assert await registry.of_tenant("ann", 9) == [record(2), record(1)]
+        assert await registry.of_tenant("ann", 1) == [record(2)]
+        assert await registry.of_tenant("bob", 9) == []
         for tenant, job_id in (("bob", "job_1"), ("ann", "job_3")):
             with pytest.raises(KeyError):
                 await registry.get(tenant, job_id)
@@ -78,6 +79,35 @@ def test_tenants_take_turns_and_only_so_many_run(tmp_path: Path) -> None:
     with_registry(tmp_path, scenario)
 
 
+def test_deleting_a_job_gives_no_turn_back(tmp_path: Path) -> None:
+    async def scenario(registry: Registry) -> None:
+        await registry.add(record(1, "ann"), 9)
+        await registry.add(record(2, "ann"), 9)
+        await registry.add(record(3, "bob"), 9)
+        first = await registry.claim(1)
+        assert first is not None
+        await registry.finish(first, "succeeded")
+        assert await registry.delete(first)
+        second = await registry.claim(1)
+        assert second is not None
+        assert (first.job_id, second.job_id) == ("job_1", "job_3")
+
+    with_registry(tmp_path, scenario)
+
+
+def test_a_folder_whose_deleted_job_still_stops_is_not_named_by_it(tmp_path: Path) -> None:
+    async def scenario(registry: Registry) -> None:
+        await registry.add(record(1, out="/same"), 9)
+        running = await registry.claim(1)
+        assert running is not None
+        assert not await registry.delete(running)
+        with pytest.raises(Conflict, match="still being stopped") as refused:
+            await registry.add(record(2, out="/same"), 9)
+        assert "job_1" not in str(refused.value)
+
+    with_registry(tmp_path, scenario)
+
+
 def test_a_start_that_is_over_changes_nothing_any_more(tmp_path: Path) -> None:
     async def scenario(registry: Registry) -> None:
         await registry.add(record(1), 9)
@@ -103,7 +133,7 @@ def test_a_start_that_never_was_is_not_counted(tmp_path: Path) -> None:
         await registry.add(record(1), 9)
         claimed = await registry.claim(1)
         assert claimed is not None
-        await registry.requeue(claimed, "waiting for Ray", counted=False)
+        assert await registry.requeue(claimed, "waiting for Ray", counted=False)
         waiting = await registry.get("ann", "job_1")
         assert (waiting.status, waiting.attempt, waiting.message) == ("queued", 0, "waiting for Ray")
 
@@ -117,7 +147,7 @@ def test_cancelling_ends_a_queued_job_and_marks_a_running_one(tmp_path: Path) ->
         running = await registry.claim(1)
         assert running is not None
         for job in (record(1), record(2)):
-            await registry.cancel(job)
+            assert await registry.cancel(job) == (job.job_id == "job_2")
         first, second = await registry.get("ann", "job_1"), await registry.get("ann", "job_2")
         assert (first.status, first.cancelled, first.finished_at) == ("running", True, None)
         assert second.status == "cancelled"
@@ -132,7 +162,7 @@ def test_a_job_that_is_cancelled_while_it_starts_never_starts_again(tmp_path: Pa
         starting = await registry.claim(1)
         assert starting is not None
         await registry.cancel(starting)
-        await registry.requeue(starting, "waiting for Ray", counted=False)
+        assert not await registry.requeue(starting, "waiting for Ray", counted=False)
         ended = await registry.get("ann", "job_1")
         assert (ended.status, ended.message) == ("cancelled", "")
         assert await registry.claim(1) is None

@@ -14,6 +14,7 @@ from synthseg.ids import image_sha256
 from synthseg.plan import CONTEXT
 from synthseg.records import outcome, samples
 from synthseg.store.run_folder import RunFolder
+from synthseg.store.shards import ShardStore
 
 IDS = {name: f"{number:024x}" for number, name in enumerate(("kept", "dropped", "failed", "later", "refuted"))}
 
@@ -93,6 +94,12 @@ def test_images_are_the_stored_bytes(folder: RunFolder) -> None:
     for missing in (IDS["failed"], "f" * 24, "../run.json"):
         with pytest.raises(KeyError):
             results.image(folder.out, missing)
+
+
+def test_an_unknown_image_is_looked_for_without_reading_pictures(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ShardStore, "read", lambda *_: pytest.fail("a whole shard was read"))
+    with pytest.raises(KeyError):
+        results.image(folder.out, "f" * 24)
 
 
 def test_a_run_that_has_not_begun_shows_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,3 +93,15 @@ def test_a_dashboard_that_is_gone_is_looked_up_again() -> None:
 )
 def test_states(answer: SimpleNamespace, found: Found) -> None:
     assert runner(answer).find("job_1-1") == found
+
+
+def test_a_job_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.jobs.runner._REQUEST_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        watchdog = threading.Timer(20, silent.close)
+        watchdog.start()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        with pytest.raises(RunnerUnavailable, match="ReadTimeout"):
+            RayRunner().find("job_1-1")
+        watchdog.cancel()

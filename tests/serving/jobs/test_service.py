@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_a_refused_spec_leaves_nothing_behind(bench: Bench) -> None:
         for spec in ({"classes": ["unicorn"]}, {"settings": ["execution.workers=9"]}, {"settings": ["prompts.engine=vllm"]}):
             with pytest.raises(UsageProblem):
                 await bench.service.submit("ann", spec)
-        assert await bench.service.jobs("ann") == []
+        assert await bench.service.jobs("ann", 9) == []
         assert not list(Path(bench.config.serving.state_dir).rglob("*.toml"))
 
     on(bench, scenario)
@@ -103,7 +104,7 @@ def test_the_same_run_is_not_started_twice_but_is_resumed(bench: Bench) -> None:
         again = await bench.service.submit("ann", SPEC)
         assert again.out == first.out
         assert again.job_id != first.job_id
-        assert len({job.out for job in await bench.service.jobs("bob")} | {first.out}) == 2
+        assert len({job.out for job in await bench.service.jobs("bob", 9)} | {first.out}) == 2
 
     on(bench, scenario)
 
@@ -112,7 +113,9 @@ def test_a_running_job_is_stopped_and_a_queued_one_never_starts(bench: Bench) ->
     async def scenario() -> None:
         running, waiting = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
         await bench.running(running)
+        configs = Path(bench.config.serving.state_dir) / "jobs"
         assert (await bench.service.cancel("ann", waiting.job_id)).status == "cancelled"
+        assert [path.stem for path in configs.glob("*.toml")] == [running.job_id]
         stopping = await bench.service.cancel("ann", running.job_id)
         assert stopping.message == "stopping"
         done = await bench.until(lambda found: found.status == "cancelled", running)
@@ -162,6 +165,65 @@ def test_a_failure_is_told_without_the_servers_paths(bench: Bench) -> None:
     on(bench, scenario)
 
 
+def test_a_worker_s_traceback_is_for_the_server_s_owner(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        folder = RunFolder.create(job.out, bench.runner.configs[bench.last(job)])
+        folder.event("worker_error", error=f"OSError: {job.out}/x", traceback="File /usr/lib/python3.11/x.py, line 1")
+        progress = (await bench.service.get("ann", job.job_id)).progress
+        assert progress is not None
+        assert progress["last_event"].items() >= {"event": "worker_error", "error": "OSError: OUT/x"}.items()
+        bench.runner.known[bench.last(job)] = Found("failed", "x")
+        told = [event async for event in bench.service.events("ann", job.job_id)]
+        assert "/usr/lib" not in str([progress, told])
+
+    on(bench, scenario)
+
+
+def test_a_job_that_is_cancelled_while_ray_is_away_leaves_nothing_behind(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.service.submit("ann", SPEC)
+        submit = bench.runner.submit
+
+        def refuse(*arguments: Any, **options: Any) -> None:
+            with sqlite3.connect(Path(bench.config.serving.state_dir) / "state.sqlite3") as other:
+                other.execute("UPDATE jobs SET cancelled = 1")
+            bench.runner.away = True
+            submit(*arguments, **options)
+
+        bench.runner.submit = refuse  # type: ignore[method-assign]
+        await bench.until(lambda found: found.status == "cancelled", job)
+        async with asyncio.timeout(10):
+            while list(Path(bench.config.serving.state_dir).rglob("*.toml")):
+                await asyncio.sleep(0.005)
+
+    on(bench, scenario)
+
+
+def test_a_runner_that_hangs_holds_one_thread_and_is_asked_again_once_it_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.jobs.service.RUNNER_TIMEOUT_S", 0.02)
+    calls: list[str] = []
+    answer = threading.Event()
+
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        find = bench.runner.find
+
+        def hang(submission_id: str) -> Found | None:
+            calls.append(submission_id)
+            answer.wait(10)
+            return find(submission_id)
+
+        bench.runner.find = hang  # type: ignore[method-assign]
+        await asyncio.sleep(0.3)
+        assert len(calls) == 1
+        bench.runner.known[bench.last(job)] = Found("succeeded")
+        answer.set()
+        await bench.until(lambda found: found.status == "succeeded", job)
+
+    on(bench, scenario)
+
+
 def test_a_tenant_neither_sees_nor_stops_anothers_job(bench: Bench) -> None:
     async def scenario() -> None:
         job = await bench.service.submit("ann", SPEC)
@@ -177,7 +239,7 @@ def test_a_tenant_neither_sees_nor_stops_anothers_job(bench: Bench) -> None:
         ):
             with pytest.raises(KeyError):
                 await call
-        assert await service.jobs("bob") == []
+        assert await service.jobs("bob", 9) == []
         assert (await service.get("ann", job.job_id)).status in ("queued", "running")
 
     on(bench, scenario)
@@ -209,7 +271,7 @@ def test_a_job_that_went_away_with_its_cluster_is_taken_up(bench: Bench) -> None
         await bench.running(await bench.service.submit("ann", SPEC))
 
     async def after() -> None:
-        (job,) = await bench.service.jobs("ann")
+        (job,) = await bench.service.jobs("ann", 9)
         # Another gateway may be watching over it: nobody takes it up at once.
         await asyncio.sleep(0.1)
         assert (await bench.service.get("ann", job.job_id)).status == "running"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from synthseg.config.schema import ImagesConfig
-from synthseg.engines.image import SAFE, UNCHECKED, GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
+from synthseg.engines.image import SAFE, UNCHECKED, UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
 from synthseg.errors import UsageProblem
 from synthseg.image_codec import decode_rgb
 
@@ -294,6 +294,35 @@ def test_offload_shows_no_previews(pipeline: PipelineFolder) -> None:
     engine._images = engine._images.model_copy(update={"offload": True})  # what moves networks about needs a GPU
     assert engine.generate_with_previews(wanted, [3], lambda index, _: shown.append(index)) == plain
     assert shown == []
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_nobody_waits_for_is_left_out_and_ends_at_its_next_step(pipeline: PipelineFolder, family: str, exact: bool) -> None:
+    engine = build(pipeline(family), exact=exact)
+    asked = [request(i, parameters={"steps": 6}) for i in range(3)]
+    whole = images(engine.generate(asked))
+    passes: list[int] = []
+    denoiser = next(part for name in ("transformer", "unet") if (part := getattr(engine._pipe, name, None)) is not None)
+    hook = denoiser.register_forward_hook(lambda *_: passes.append(1))
+    engine.generate(asked[:1])
+    passes_of_one = len(passes)
+
+    left: set[int] = set()
+    for everybody in (False, True):
+        passes.clear()
+        left.clear()
+        # Those who leave do so once the first step of the first call is shown.
+        leavers = {0, 1, 2} if everybody else {0, 1}
+        made = engine.generate_with_previews(asked, [6, 0, 0], lambda *_: left.update(leavers), lambda index: index not in left)  # noqa: B023
+        if everybody:
+            assert made == [UNWANTED] * 3
+            assert len(passes) < passes_of_one, "the call under way ended early and no other began"
+        else:
+            assert made[:2] == [UNWANTED] * 2
+            assert made[2] == whole[2], "a batch goes on for those who wait"
+    hook.remove()
+    assert images(engine.generate(asked)) == whole
 
 
 def test_the_safety_verdict_is_a_column_and_the_image_stays(pipeline: PipelineFolder, tmp_path: Path) -> None:

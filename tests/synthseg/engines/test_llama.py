@@ -13,7 +13,7 @@ from synthseg.config import load_config
 from synthseg.engines import llama
 from synthseg.engines.llama import LlamaEngine, embedded_model_path
 from synthseg.engines.registry import build_text_engine
-from synthseg.engines.text import TextRequest
+from synthseg.engines.text import RequestRefused, TextRequest
 from synthseg.errors import UsageProblem
 from synthseg.hub.cache import RepoCache
 from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
@@ -107,9 +107,9 @@ def test_raw_text_is_continued_up_to_a_stop(engine: LlamaEngine) -> None:
     ids=["beyond the context", "no such schema"],
 )
 def test_a_request_that_cannot_work_is_the_callers_problem(engine: LlamaEngine, refused: TextRequest) -> None:
-    with pytest.raises(UsageProblem, match=r"prompts\.engine: llama\.cpp refused a request: ."):
+    with pytest.raises(RequestRefused, match=r"prompts\.engine: llama\.cpp refused a request: ."):
         engine.generate([refused])
-    with pytest.raises(UsageProblem, match=r"prompts\.engine: llama\.cpp refused a request: ."):
+    with pytest.raises(RequestRefused, match=r"prompts\.engine: llama\.cpp refused a request: ."):
         engine.stream(refused, lambda _: True)
 
 

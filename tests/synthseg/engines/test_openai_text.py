@@ -15,7 +15,7 @@ import pytest
 
 from synthseg.config.text import EndpointConfig
 from synthseg.engines.openai_text import OpenAiEngine
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, SynthSegError, UsageProblem
 from tests.synthseg.engines.endpoint import Endpoint, Fault, endpoint
 
@@ -128,12 +128,13 @@ def test_what_a_broken_header_holds_is_not_shown(server: Endpoint) -> None:
         (Fault(404, {"error": {"message": "no model small"}}), UsageProblem, r"prompts\.model: .*404 for 'small' \(no model small\).*/v1"),
         (Fault(404, "<html>not here</html>"), UsageProblem, r"prompts\.model: .*not here"),
         (Fault(307, "", {"location": "http://127.0.0.1:9/"}), UsageProblem, r"prompts\.base_url: .*redirect"),
-        (Fault(400, {"detail": "too long"}), UsageProblem, r"prompts\.engine: the endpoint refused a request: too long"),
+        (Fault(400, {"detail": "too long"}), RequestRefused, r"prompts\.engine: the endpoint refused a request: too long"),
+        (Fault(402, {"detail": "no funds"}), UsageProblem, r"prompts\.engine: the endpoint refused a request: no funds"),
         (Fault(200, "not json"), UsageProblem, "not JSON"),
         (Fault(200, {"choices": []}), RunFailure, "no completion"),
         (Fault(200, {"error": {"message": "died", "code": 500}}), RunFailure, "died"),
     ],
-    ids=["401", "403", "404", "404 page", "redirect", "400", "no json", "no choice", "error in 200"],
+    ids=["401", "403", "404", "404 page", "redirect", "400", "402", "no json", "no choice", "error in 200"],
 )  # fmt: skip
 def test_one_line_with_the_way_out_and_no_second_try(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch, fault: Fault, kind: type[SynthSegError], says: str
@@ -142,6 +143,7 @@ def test_one_line_with_the_way_out_and_no_second_try(
     server.faults = [fault]
     with pytest.raises(kind, match=says) as problem:
         engine(server).generate([chat("a")])
+    assert type(problem.value) is kind, "only a RequestRefused may be told to who sent the request"
     assert "\n" not in str(problem.value)
     assert len(server.seen) == 1
 
@@ -254,6 +256,13 @@ def test_a_stream_is_tried_again_only_before_its_first_piece(server: Endpoint) -
         told(engine(server), chat("a long story"), pieces)
     assert "".join(pieces) == "seed 3 says "
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(("status", "says"), [(307, "a redirect"), (401, "answered 401"), (404, "answered 404")])
+def test_a_stream_that_is_refused_says_what_a_text_says(server: Endpoint, status: int, says: str) -> None:
+    server.faults = [Fault(status, "<html>no</html>")]
+    with pytest.raises(UsageProblem, match=says):
+        told(engine(server), chat("a"), [])
 
 
 def test_a_stream_that_is_left_is_closed(server: Endpoint) -> None:

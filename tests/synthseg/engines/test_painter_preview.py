@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
+from synthseg.engines.image import UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
 from synthseg.engines.painter import PainterEngine
 from synthseg.scenes.composition import compose
 from synthseg.scenes.grammar import read_prompt
@@ -47,6 +47,13 @@ def test_asking_for_previews_changes_no_byte() -> None:
     with_previews = engine.generate_with_previews(requests, [0, 1, 0, 2], lambda index, _: shown.append(index))
     assert with_previews == engine.generate(requests)
     assert shown == [1, 3]
+
+
+def test_what_nobody_waits_for_is_left_out() -> None:
+    requests = [ImageRequest(prompt, seed, 64, 64) for seed, prompt in enumerate(PROMPTS)]
+    engine = PainterEngine()
+    made = engine.generate_with_previews(requests, [1] * 4, lambda *_: None, lambda index: index == 2)
+    assert made == [UNWANTED, UNWANTED, engine.generate(requests)[2], UNWANTED]
 
 
 @pytest.mark.parametrize("request_", [ImageRequest("xyzzy", 0, 64, 64), ImageRequest("a cat", 0, 8, 64)])

@@ -14,6 +14,9 @@ def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) ->
     files = Files(str(tmp_path))
     files.write("a/b.bin", b"xyz")
     assert files.read("a/b.bin") == b"xyz"
+    with files.open("a/b.bin") as stream:
+        stream.seek(1)
+        assert stream.read(1) == b"y"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.bin"]
 
 

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.http import logs
+from synthseg.config.schema import RunConfig
+
+
+def test_only_the_newest_logs_of_ended_gateways_stay(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "logs"
+    folder.mkdir(parents=True)
+    for age in range(20):
+        for name in (f"gateway-{1000 + age}.jsonl", f"gateway-{1000 + age}.jsonl.1"):
+            (folder / name).write_text("{}")
+            os.utime(folder / name, (1e9 - age, 1e9 - age))
+    (folder / "other.txt").write_text("not ours")
+    logs.configure(configure().serving)
+    left = {path.name for path in folder.iterdir()}
+    newest = {f"gateway-{1000 + age}.jsonl{end}" for age in range(9) for end in ("", ".1")}
+    assert left == {*newest, "other.txt"}
