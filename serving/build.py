@@ -14,13 +14,13 @@ from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, ProxyLocation
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import ApplicationStatus
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from serving.replicas import ImageReplica, TextReplica
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
-from synthseg.errors import RunFailure
+from synthseg.errors import RunFailure, UsageProblem
 from synthseg.sizing.placement import Deployment as DeploymentName
 from synthseg.sizing.placement import deployment_gpus, stage_wishes
 from synthseg.stages import Stage
@@ -80,7 +80,7 @@ def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunCon
         if not waiting:
             return
         if failed := next((app for app in waiting if app in found and found[app].status == ApplicationStatus.DEPLOY_FAILED), None):
-            raise RunFailure(f"serve: {failed} did not start ({found[failed].message.strip()})")
+            raise RunFailure(f"serve: {failed} did not start ({_reason(found[failed])})")
         if time.monotonic() > deadline:
             need = needs[waiting[0]]
             free = {name: round(ray.available_resources().get(name, 0), 2) for name, amount in need.items() if amount}
@@ -89,6 +89,14 @@ def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunCon
                 f"the cluster has {_resources(free)} free; free more or lower execution.workers; the same command resumes"
             )
         time.sleep(_POLL_S)
+
+
+def _reason(failed: ApplicationStatusOverview) -> str:
+    """Why an application did not start: what a replica's constructor raised, the last line of its traceback, else what Serve says."""
+    for deployment in failed.deployments.values():
+        if deployment.status == ApplicationStatus.DEPLOY_FAILED and (lines := deployment.message.strip().splitlines()):
+            return lines[-1].strip().removeprefix(f"{UsageProblem.__module__}.UsageProblem: ")
+    return failed.message.strip()
 
 
 def _resources(amounts: Mapping[str, float]) -> str:

@@ -63,6 +63,8 @@ class DiffusersEngine:
         self._signature = loaded.signature
         self._checker = loaded.checker
         self._device = loaded.device
+        if self._device.type == "cpu":
+            torch.set_num_threads(1)  # sums are split among threads, so another number of them makes other pictures
         self._caller: SplittingCaller[_Job, _Picture] = SplittingCaller(is_out_of_memory, _is_fatal, _free_memory)
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="png")
         check_settings(images, self._signature, self.side_multiple)

@@ -70,6 +70,10 @@ def pipeline_files(images: ImagesConfig) -> PipelineFiles:
         found = component_weights(component, MODEL, images.variant)
         weights += found
         others += sorted(path for path in component.iterdir() if path.suffix in _READ and path.suffix != ".safetensors")
+    if images.variant and images.variant not in map(_variant, weights):
+        raise UsageProblem(
+            f"images.variant: {folder} has no weights of variant '{images.variant}'; set images.variant = '' for the plain ones"
+        )
     if own_code and images.trust_remote_code != images.model:
         raise UsageProblem(
             f"{MODEL}: {images.model} brings code of its own ({', '.join(own_code)}), which loading would run; "

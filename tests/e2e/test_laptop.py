@@ -32,6 +32,7 @@ SETTINGS = (
     "images.width=64",
     "images.height=64",
     "images.dtype=fp32",
+    "images.variant=",
     "prompts.prompts_per_class=4",
     "prompts.context_prompts_per_class=1",
     "scoring.present_threshold=0.0",

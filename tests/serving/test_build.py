@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, DeploymentStatusOverview, ServeDeploySchema, ServeStatus
 
 from serving import build as module
 from serving.build import application, build, deploy_engines, image_app
 from serving.replicas import TextReplica
 from synthseg.config.loading import load_config
-from synthseg.errors import UsageProblem
+from synthseg.errors import RunFailure, UsageProblem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +71,18 @@ def test_a_run_gives_its_image_replicas_their_share(monkeypatch: pytest.MonkeyPa
     deploy_engines(config, text=False, image=True)
     assert seen[image_app(config)]["ImageEngine"].ray_actor_options["num_gpus"] == 0.8
     assert seen["needs"] == {image_app(config): {"CPU": 0.25, "GPU": 0.8}}
+
+
+def test_what_a_constructor_raised_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config("embedded")
+    message = "The deployment failed to start 3 times in a row. Error:\nTraceback\n  File x\nsynthseg.errors.UsageProblem: images.lora: no such file"
+    engine = DeploymentStatusOverview("DEPLOY_FAILED", "REPLICA_STARTUP_FAILED", {}, message)  # type: ignore[arg-type]
+    app = ApplicationStatusOverview(ApplicationStatus.DEPLOY_FAILED, "Failed to update the deployments.", 0.0, {"ImageEngine": engine})
+    monkeypatch.setattr(module.serve, "start", lambda **_: None)
+    monkeypatch.setattr(module.serve, "run_many", lambda *_, **__: None)
+    monkeypatch.setattr(module.serve, "status", lambda: ServeStatus(applications={image_app(config): app}))
+    with pytest.raises(RunFailure, match=r"did not start \(images\.lora: no such file\)$"):
+        deploy_engines(config, text=False, image=True)
 
 
 def test_a_wrong_setting_names_itself() -> None:

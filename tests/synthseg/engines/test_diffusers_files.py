@@ -121,6 +121,11 @@ def test_a_variant_is_taken_where_a_component_has_it(folder: Path) -> None:
     assert names == {"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors", "model.safetensors"}
 
 
+def test_a_variant_that_no_component_has_is_named(folder: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"^images\.variant: .* has no weights of variant 'fp16'; set images\.variant = ''"):
+        pipeline_files(settings(folder, variant="fp16"))
+
+
 def in_shards(component: Path, variant: str) -> None:
     """Add the component's weights once more as one shard with an index, named as `variant` is."""
     named = f".{variant}" if variant else ""
