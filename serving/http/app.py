@@ -28,7 +28,7 @@ from serving.http.middleware import BodyMiddleware, ObserveMiddleware
 from serving.http.openapi import describe
 from serving.http.routes import chat, files, health, images, models, page, prompts
 from serving.http.routes import jobs as job_routes
-from serving.keys import KeyStore, keys_path
+from serving.keys import KeyStore, is_loopback, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
@@ -43,7 +43,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     """
     serving = config.serving
     logs.configure(serving)
-    keys = KeyStore(keys_path(serving))
+    keys = KeyStore(keys_path(serving), required=not is_loopback(serving.host))
     keys.any()
     state = Path(serving.state_dir).expanduser()
     database = Database(state, serving.state_journal)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.keys import KeyStore, keys_path
-from serving.server import is_loopback, preflight
+from serving.server import preflight
 from synthseg.cli import _guarded
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
@@ -58,11 +58,3 @@ def test_keys_open_the_server_to_others_and_revoking_them_does_not_close_it_half
     # A revoked key opens nothing, and a server that has had keys keeps asking for one.
     store.revoke("alice")
     preflight(config)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False)],
-)
-def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
