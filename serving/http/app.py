@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from serving.drain import Drain, DrainMiddleware
 from serving.http import errors, logs, tracing
 from serving.http.access import AccessMiddleware
 from serving.http.backend import Backend, JobService
@@ -36,8 +37,8 @@ ROUTERS = (images.router, prompts.router, chat.router, models.router, job_routes
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 
-def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> FastAPI:
-    """The endpoint. Without `jobs`, /v1/jobs answers that there are none.
+def create_app(backend: Backend, jobs: JobService | None, config: RunConfig, drain: Drain | None = None) -> FastAPI:
+    """The endpoint, which `drain` closes. Without `jobs`, /v1/jobs answers that there are none.
 
     UsageProblem when serving.state_dir or the file of keys cannot be used.
     """
@@ -88,6 +89,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     )
     app.add_middleware(BodyMiddleware, max_bytes=serving.max_body_bytes)
     app.add_middleware(AccessMiddleware, keys=keys, limits=deps.limits, serving=serving)
+    app.add_middleware(DrainMiddleware, drain=drain or Drain())
     if serving.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))
     app.add_middleware(ObserveMiddleware, metrics=deps.metrics)
