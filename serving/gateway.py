@@ -25,15 +25,16 @@ class Gateway:
     def __init__(self, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> None:
         self._config = config
         self._handles = (text, image, agent)
+        self._drain = Drain()
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once. It waits for the engines, so a gateway that is up can answer."""
         backend = await ServeBackend.connect(self._config, *self._handles)
         jobs = RayJobService(self._config) if self._config.serving.jobs else None
-        self._drain = Drain(create_app(backend, jobs, self._config))
+        app = create_app(backend, jobs, self._config, self._drain)
         if jobs is not None:
             jobs.start()  # those of an earlier server included
-        return self._drain
+        return app
 
     async def drain(self, timeout_s: float) -> bool:
         """Turn new requests away; True once those under way have their answers, False if `timeout_s` was too short."""

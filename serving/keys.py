@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
+import ipaddress
 import json
 import os
 import re
@@ -71,25 +72,40 @@ def keys_path(serving: ServingConfig) -> Path:
     return Path(serving.keys_file or Path(serving.state_dir) / "keys.json").expanduser()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class KeyStore:
     """The keys in one JSON file, readable by its owner only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, required: bool = False) -> None:
+        """`required`: having no keys is an error. Once keys have been seen it is one in any case: the file was lost, not unwanted."""
         self._path = path
+        self._required = required
         self._seen: tuple[int, int, int] | None = None
         self._records: tuple[KeyRecord, ...] = ()
 
     def records(self) -> tuple[KeyRecord, ...]:
-        """All keys, oldest first. UsageProblem when the file cannot be read: a server must not take that for `no keys`."""
+        """All keys, oldest first. UsageProblem when the file cannot be read or keys are missing that must be there: a server must not
+        take that for `no keys`.
+        """
         try:
             found = self._path.stat()
         except FileNotFoundError:
             self._seen, self._records = None, ()
-            return ()
-        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if seen != self._seen:
-            self._records = self._read()
-            self._seen = seen
+        else:
+            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if seen != self._seen:
+                self._records = self._read()
+                self._seen = seen
+        if not self._records and self._required:
+            raise UsageProblem(f"{self._path}: holds no keys, and this server needs some; restore it, or run: synthseg keys add NAME")
+        self._required = self._required or bool(self._records)
         return self._records
 
     def any(self) -> bool:
@@ -140,9 +156,7 @@ class KeyStore:
         try:
             return tuple(KeyRecord(**record) for record in json.loads(self._path.read_text(encoding="utf-8"))["keys"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageProblem(
-                f"{self._path}: cannot be read as a file of keys ({type(error).__name__}); restore it or remove it"
-            ) from None
+            raise UsageProblem(f"{self._path}: cannot be read as a file of keys ({type(error).__name__}); restore it") from None
 
     def _write(self, records: tuple[KeyRecord, ...]) -> None:
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")

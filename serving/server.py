@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from serving.keys import KeyStore, keys_path
+from serving.keys import KeyStore, is_loopback, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 from synthseg.engines.availability import check_endpoint, check_requirements
@@ -54,14 +53,6 @@ def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str],
             pass
         say("draining; once more to stop at once")
         _drain(config)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_port(serving: ServingConfig) -> None:

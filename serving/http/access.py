@@ -1,17 +1,21 @@
-"""Who may use /v1: checked before a byte of the body is read."""
+"""Who may use /v1, and how much of it at once: checked before a byte of the body is read."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.http.errors import ApiError, unexpected
+from serving.http import logs
+from serving.http.errors import ApiError, too_many, unexpected
 from serving.http.limits import Limits
 from serving.http.middleware import route_path
-from serving.keys import LOCAL, KeyStore, Tenant, tenant_of
+from serving.keys import LOCAL, KeyStore, Tenant, is_loopback, tenant_of
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
@@ -20,7 +24,7 @@ _REALM: Final = {"www-authenticate": 'Bearer realm="synthseg"'}
 
 
 class AccessMiddleware:
-    """Finds the tenant of a request by its bearer key, counts the request against the tenant's limit, or refuses it.
+    """Finds the tenant of a request by its bearer key, counts the request against the tenant's limits, or refuses it.
 
     While no keys are set everybody is the local tenant; `synthseg serve` then listens on loopback only.
     """
@@ -30,45 +34,72 @@ class AccessMiddleware:
         self._keys = keys
         self._limits = limits
         self._serving = serving
+        self._open: Counter[str] = Counter()
+        """Requests under way, by tenant."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run as an ASGI application."""
-        if scope["type"] == "http" and route_path(scope).startswith(GUARDED):
+        if scope["type"] != "http" or not route_path(scope).startswith(GUARDED):
+            await self._app(scope, receive, send)
+            return
+        state = scope["state"]
+        with ExitStack() as held:
             try:
-                tenant = self._tenant(Headers(scope=scope))
-                scope["state"]["tenant"] = tenant
-                await self._limits.admit_request(tenant, scope["state"]["headers"])
+                tenant = state["tenant"] = self._tenant(Headers(scope=scope), state["request_id"])
+                held.enter_context(self._place(tenant))
+                await self._limits.admit_request(tenant, state["headers"])
             except ApiError as refusal:
                 await refusal.response()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
 
-    def _tenant(self, headers: Headers) -> Tenant:
+    def _tenant(self, headers: Headers, request_id: str) -> Tenant:
         authorization = headers.get("authorization", "")
         try:
             if not self._keys.any():
-                self._check_origin(headers.get("origin"))
+                self._check_local(headers)
                 return LOCAL
             kind, _, key = authorization.partition(" ")
             record = self._keys.find(key.strip()) if kind.lower() == "bearer" else None
-        except UsageProblem:
-            # A broken file of keys must lock the door, not open it; the log of the start says what is wrong with it.
+        except UsageProblem as problem:
+            # Keys that are lost or cannot be read must lock the door, not open it.
+            logs.LOGGER.error("keys cannot be read", extra={"fields": {"request_id": request_id, "problem": str(problem)}})
             raise unexpected() from None
         if record is None:
             message = "This server needs an API key: Authorization: Bearer KEY." if not authorization else "This API key is not valid."
             raise ApiError(401, message, code="invalid_api_key", headers=_REALM)
         return tenant_of(record, self._serving)
 
-    def _check_origin(self, origin: str | None) -> None:
-        """A server without keys trusts whoever reaches loopback, and a foreign web page can: by a name that it points here (DNS
-        rebinding). Its requests carry its origin; other programs send none.
+    @contextmanager
+    def _place(self, tenant: Tenant) -> Iterator[None]:
+        """One of the tenant's places: the gateway's own are everybody's, and an open stream holds one for hours. ApiError 429 while
+        all are taken.
         """
-        if origin is None or origin in self._serving.cors_origins:
-            return
-        host = _host(origin)
-        if not host or host not in {"localhost", "127.0.0.1", "::1", self._serving.host, _host(self._serving.public_url)}:
+        most = self._serving.max_open_requests
+        if most and self._open[tenant.tenant_id] >= most:
+            raise too_many(f"{most} requests are open already, which is all that one key may have.", 1.0, "rate_limit_exceeded")
+        self._open[tenant.tenant_id] += 1
+        try:
+            yield
+        finally:
+            self._open[tenant.tenant_id] -= 1
+
+    def _check_local(self, headers: Headers) -> None:
+        """A server without keys trusts whoever reaches loopback, and a foreign web page can: by a name that it points here (DNS
+        rebinding). Its requests carry that name as their host and, unless they only read, as their origin; a page elsewhere that posts
+        here is known by its origin alone. Other programs send no origin.
+        """
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None and not self._is_own(f"//{host}"):
+            message = "A server without keys answers to its own names only; call it 127.0.0.1, or set keys or serving.public_url."
+            raise ApiError(403, message, code="foreign_host")
+        if origin is not None and origin not in self._serving.cors_origins and not self._is_own(origin):
             message = "Pages of other hosts may not call a server without keys; set keys, serving.public_url or serving.cors_origins."
             raise ApiError(403, message, code="foreign_origin")
+
+    def _is_own(self, url: str) -> bool:
+        host = _host(url)
+        return bool(host) and (is_loopback(host) or host in (self._serving.host, _host(self._serving.public_url)))
 
 
 def _host(url: str) -> str:

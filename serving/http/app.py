@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from serving.drain import Drain, DrainMiddleware
 from serving.http import errors, logs, tracing
 from serving.http.access import AccessMiddleware
 from serving.http.backend import Backend, JobService
@@ -28,7 +29,7 @@ from serving.http.middleware import BodyMiddleware, ObserveMiddleware
 from serving.http.openapi import describe
 from serving.http.routes import chat, files, health, images, models, page, prompts
 from serving.http.routes import jobs as job_routes
-from serving.keys import KeyStore, keys_path
+from serving.keys import KeyStore, is_loopback, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
@@ -36,14 +37,14 @@ ROUTERS = (images.router, prompts.router, chat.router, models.router, job_routes
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 
-def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> FastAPI:
-    """The endpoint. Without `jobs`, /v1/jobs answers that there are none.
+def create_app(backend: Backend, jobs: JobService | None, config: RunConfig, drain: Drain | None = None) -> FastAPI:
+    """The endpoint, which `drain` closes. Without `jobs`, /v1/jobs answers that there are none.
 
     UsageProblem when serving.state_dir or the file of keys cannot be used.
     """
     serving = config.serving
     logs.configure(serving)
-    keys = KeyStore(keys_path(serving))
+    keys = KeyStore(keys_path(serving), required=not is_loopback(serving.host))
     keys.any()
     state = Path(serving.state_dir).expanduser()
     database = Database(state, serving.state_journal)
@@ -88,6 +89,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig) -> 
     )
     app.add_middleware(BodyMiddleware, max_bytes=serving.max_body_bytes)
     app.add_middleware(AccessMiddleware, keys=keys, limits=deps.limits, serving=serving)
+    app.add_middleware(DrainMiddleware, drain=drain or Drain())
     if serving.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))
     app.add_middleware(ObserveMiddleware, metrics=deps.metrics)

@@ -25,7 +25,10 @@ CREATE TABLE IF NOT EXISTS answers (
     tenant TEXT, key TEXT, request TEXT, owner TEXT, expires REAL, size INTEGER, status INTEGER, headers TEXT, body BLOB,
     PRIMARY KEY (tenant, key)
 );
-CREATE INDEX IF NOT EXISTS files_by_age ON files (created);
+CREATE INDEX IF NOT EXISTS files_by_end ON files (expires);
+CREATE INDEX IF NOT EXISTS files_by_holder ON files (tenant, expires, size);
+CREATE INDEX IF NOT EXISTS answers_by_end ON answers (expires);
+CREATE INDEX IF NOT EXISTS answers_by_holder ON answers (tenant, expires, size);
 """
 
 
@@ -61,3 +64,21 @@ class Database:
             raise
         self._connection.execute("COMMIT")
         return result
+
+
+def make_room(connection: sqlite3.Connection, table: Literal["files", "answers"], max_bytes: int, newest: int) -> None:
+    """Delete from `table` until it holds at most `max_bytes`, never the row with the rowid `newest`.
+
+    The key that holds most gives way, its oldest first: one key's flood takes nothing from those that hold less.
+    """
+    held: dict[str, int] = dict(connection.execute(f"SELECT tenant, sum(size) FROM {table} GROUP BY tenant"))  # noqa: S608 (our own names)
+    too_much = sum(held.values()) - max_bytes
+    oldest = f"SELECT rowid, size FROM {table} WHERE tenant = ? AND size > 0 AND rowid != ? ORDER BY expires LIMIT 1"  # noqa: S608 (as above)
+    while too_much > 0:
+        tenant = max(held, key=held.__getitem__)
+        row = connection.execute(oldest, (tenant, newest)).fetchone()
+        if row is None:
+            return
+        connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row[0],))  # noqa: S608 (as above)
+        held[tenant] -= row[1]
+        too_much -= row[1]

@@ -95,7 +95,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "A field is missing, unknown or out of range; `error.param` names it.",
     401: "No API key, or a wrong one.",
-    403: "Without keys, pages of other hosts may not call the server.",
+    403: "Without keys, neither pages of other hosts may call the server nor anybody by a name that is not its own.",
     404: "No such thing, or not this key's.",
     408: "The body did not arrive in time.",
     409: "A request with this Idempotency-Key is still running, or the state does not allow this.",

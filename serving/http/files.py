@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serving.http.database import Database
+from serving.http.database import Database, make_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StoredFile:
 
 
 class FileStore:
-    """Files by unguessable id. A file is seen by its own tenant only, until it expires or newer ones need its place."""
+    """Files by unguessable id. A file is seen by its own tenant only, until it expires or has to make room."""
 
     def __init__(self, database: Database, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -37,8 +37,9 @@ class FileStore:
 
         def store(connection: sqlite3.Connection) -> None:
             row = (file_id, tenant_id, media_type, now, now + self._ttl_s, len(body), body)
-            connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            self._make_room(connection, now, file_id)
+            connection.execute("DELETE FROM files WHERE expires <= ?", (now,))
+            newest = connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+            make_room(connection, "files", self._max_bytes, newest)
 
         await self._database.run(store)
         return file_id
@@ -50,12 +51,3 @@ class FileStore:
         if row is None:
             raise KeyError(file_id)
         return StoredFile(*row)
-
-    def _make_room(self, connection: sqlite3.Connection, now: float, newest: str) -> None:
-        connection.execute("DELETE FROM files WHERE expires <= ?", (now,))
-        (total,) = connection.execute("SELECT COALESCE(SUM(size), 0) FROM files").fetchone()
-        for file_id, size in connection.execute("SELECT id, size FROM files WHERE id != ? ORDER BY created", (newest,)).fetchall():
-            if total <= self._max_bytes:
-                break
-            connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
-            total -= size

@@ -21,14 +21,14 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.http.database import Database
+from serving.http.database import Database, make_room
 from serving.http.errors import ApiError, invalid
 from serving.http.middleware import with_body
 from serving.keys import Tenant
 
 HEADER: Final = "idempotency-key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS: Final = ("content-type",)
+_KEPT_HEADERS: Final = ("content-type", "location")
 _LEASE_MARGIN_S: Final = 30.0
 
 
@@ -127,18 +127,15 @@ class IdempotencyMiddleware:
 
     async def _keep(self, tenant_id: str, key: str, owner: str, answer: _Answer) -> None:
         def keep(connection: sqlite3.Connection) -> None:
+            query = "SELECT rowid FROM answers WHERE tenant = ? AND key = ? AND owner = ?"
+            row = connection.execute(query, (tenant_id, key, owner)).fetchone()
+            if row is None:
+                return  # the lease is over, and the key may be another request's
             values = (self._clock() + self._ttl_s, len(answer.body), answer.status, json.dumps(answer.headers), answer.body)
             connection.execute(
-                "UPDATE answers SET expires = ?, size = ?, status = ?, headers = ?, body = ? WHERE tenant = ? AND key = ? AND owner = ?",
-                (*values, tenant_id, key, owner),
+                "UPDATE answers SET expires = ?, size = ?, status = ?, headers = ?, body = ? WHERE rowid = ?", (*values, *row)
             )
-            (total,) = connection.execute("SELECT COALESCE(SUM(size), 0) FROM answers").fetchone()
-            query = "SELECT tenant, key, size FROM answers WHERE status IS NOT NULL AND owner != ? ORDER BY expires"
-            for old_tenant, old_key, size in connection.execute(query, (owner,)).fetchall():
-                if total <= self._max_bytes:
-                    break
-                connection.execute("DELETE FROM answers WHERE tenant = ? AND key = ?", (old_tenant, old_key))
-                total -= size
+            make_room(connection, "answers", self._max_bytes, row[0])
 
         await self._database.run(keep)
 

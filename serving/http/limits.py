@@ -18,6 +18,9 @@ from serving.keys import Tenant
 REQUESTS: Final = "requests"
 IMAGE_SECONDS: Final = "image-seconds"
 _MINUTE_S: Final = 60.0
+_FIRST_IMAGE_S: Final = 1.0
+"""What is reserved for an image while no image has told yet how long they take."""
+_NEWEST_SHARE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Limits:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._pace_s = 0.0
+        """Engine seconds a pixel of this gateway's latest images; 0 before the first."""
 
     async def admit_request(self, tenant: Tenant, headers: MutableMapping[str, str]) -> None:
         """Count one request and put its rate-limit headers into `headers`. ApiError 429 when the minute's worth is used up."""
@@ -64,20 +69,32 @@ class Limits:
             raise bucket.refusal(1.0)
         headers.update(bucket.headers())
 
-    async def admit_images(self, tenant: Tenant, headers: MutableMapping[str, str]) -> None:
-        """ApiError 429 while the tenant's engine seconds are used up. What images cost is known, and charged, afterwards."""
-        if not tenant.image_seconds_per_min:
+    def estimate_s(self, num_pixels: int) -> float:
+        """Engine seconds that an image of `num_pixels` will probably take."""
+        return self._pace_s * num_pixels or _FIRST_IMAGE_S
+
+    def learn(self, num_pixels: int, engine_s: float) -> None:
+        """An image of `num_pixels` has taken `engine_s`."""
+        pace_s = engine_s / num_pixels
+        self._pace_s += (_NEWEST_SHARE if self._pace_s else 1.0) * (pace_s - self._pace_s)
+
+    async def reserve_images(self, tenant: Tenant, estimate_s: float, headers: MutableMapping[str, str]) -> None:
+        """Take what images will probably cost. ApiError 429 while it is not there; what is more than a minute's worth waits for a full
+        bucket and leaves a debt, which the next requests wait for.
+        """
+        limit = tenant.image_seconds_per_min
+        if not limit:
             return
-        needed = min(1.0, tenant.image_seconds_per_min)
-        taken, bucket = await self._take(tenant, IMAGE_SECONDS, tenant.image_seconds_per_min, amount=0.0, needed=needed)
+        needed = min(estimate_s, limit)
+        taken, bucket = await self._take(tenant, IMAGE_SECONDS, limit, amount=estimate_s, needed=needed)
         if not taken:
             raise bucket.refusal(needed)
         headers.update(bucket.headers())
 
-    async def charge_images(self, tenant: Tenant, engine_s: float) -> None:
-        """Take what images have cost; the level may fall below zero, which the next requests wait for."""
-        if tenant.image_seconds_per_min and engine_s > 0:
-            await self._take(tenant, IMAGE_SECONDS, tenant.image_seconds_per_min, amount=engine_s, needed=None)
+    async def settle_images(self, tenant: Tenant, estimate_s: float, spent_s: float) -> None:
+        """Put `spent_s` in the place of what was reserved; the level may fall below zero."""
+        if tenant.image_seconds_per_min:
+            await self._take(tenant, IMAGE_SECONDS, tenant.image_seconds_per_min, amount=spent_s - estimate_s, needed=None)
 
     async def _take(self, tenant: Tenant, kind: str, limit: float, *, amount: float, needed: float | None) -> tuple[bool, _Bucket]:
         """Take `amount` if at least `needed` is there (None: in any case)."""
@@ -89,7 +106,7 @@ class Limits:
             level = min(limit, level + max(now - at, 0.0) * limit / _MINUTE_S)
             taken = needed is None or level >= needed
             if taken:
-                level -= amount
+                level = min(limit, level - amount)
             connection.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?)", (tenant.tenant_id, kind, level, now))
             return taken, _Bucket(kind, limit, level)
 

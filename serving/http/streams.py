@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -56,7 +56,7 @@ class Event:
         return (f"event: {self.name}\n" if self.name else "").encode() + f"data: {data}\n\n".encode()
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+async def while_connected(request: Request, work: Awaitable[Answer]) -> Answer:
     """The result of `work`, which is cancelled the moment the client goes away (ClientGone). The body must have been read."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request.receive))
@@ -66,7 +66,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -
             raise ClientGone
         return task.result()
     finally:
-        await _stop(task, gone)
+        await stop(task, gone)
 
 
 async def before(deadline_s: float, work: Coroutine[Any, Any, Answer]) -> Answer:
@@ -93,14 +93,20 @@ async def within(deadline_s: float, items: AsyncGenerator[Answer, None]) -> Asyn
             yield item
 
 
-async def event_stream(request: Request, events: AsyncGenerator[Event, None]) -> EventStream:
-    """A response of `events`. The first one is awaited here, so that a refusal is still an HTTP error and no broken stream."""
+async def event_stream(request: Request, events: AsyncGenerator[Event, None], *, at_once: bool = False) -> EventStream:
+    """A response of `events`. The first one is awaited here, so that a refusal is still an HTTP error and no broken stream.
+
+    `at_once` is for events that may be hours in coming, and whose refusals have been looked for: the answer begins, and is kept alive,
+    without one.
+    """
     pump = _Pump(events)
-    try:
-        first = await while_connected(request, pump.next())
-    except BaseException:
-        await pump.stop()
-        raise
+    first = asyncio.ensure_future(pump.next())
+    if not at_once:
+        try:
+            await while_connected(request, first)
+        except BaseException:
+            await pump.stop()
+            raise
     return EventStream(first, pump)
 
 
@@ -120,7 +126,7 @@ class _Pump:
 
     async def stop(self) -> None:
         """End the generator, and with it the work behind it."""
-        await _stop(self._task)
+        await stop(self._task)
 
     async def _run(self, events: AsyncGenerator[Event, None]) -> None:
         last = None
@@ -138,7 +144,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Event | None, pump: _Pump) -> None:
+    def __init__(self, first: asyncio.Future[Event | None], pump: _Pump) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first = first
@@ -156,7 +162,7 @@ class EventStream(Response):
         except OSError:
             raise ClientGone from None
         finally:
-            await _stop(sender, gone)
+            await stop(sender, gone, self._first)
             await self._pump.stop()
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
@@ -167,17 +173,16 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _chunks(self, scope: Scope) -> AsyncGenerator[bytes, None]:
-        event = self._first
+        following = self._first
         try:
-            while event is not None:
+            while True:
+                while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
+                    yield b": still working\n\n"
+                event = following.result()
+                if event is None:
+                    return
                 yield event.encode()
                 following = asyncio.ensure_future(self._pump.next())
-                try:
-                    while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
-                        yield b": still working\n\n"
-                    event = following.result()
-                finally:
-                    following.cancel()
         except Exception as error:  # noqa: BLE001 - the status line is long sent: the stream itself must say what went wrong
             known = translate(error)
             if known is None:
@@ -185,6 +190,8 @@ class EventStream(Response):
             known = known or unexpected()
             scope.setdefault("state", {})["stream_error"] = known
             yield Event(known.body.model_dump(), "error").encode()
+        finally:
+            following.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -192,7 +199,7 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _stop(*tasks: asyncio.Future[Any]) -> None:
+async def stop(*tasks: asyncio.Future[Any]) -> None:
     """Cancel what is still running and wait until it has let go of what it held."""
     for task in tasks:
         task.cancel()

@@ -85,12 +85,15 @@ class ServingConfig(Section):
     files_ttl_s: float = Field(default=3600.0, gt=0)
     """How long results of response_format = url and idempotent answers are kept."""
     files_max_bytes: int = Field(default=1 << 30, gt=0)
-    """Disk space for such results; the oldest go first."""
+    """Disk space for such files, and as much again for such answers. When it is used up, the key that holds most loses its oldest."""
 
     requests_per_min: int = Field(default=6000, ge=0)
     """Requests a minute for each key that has no limit of its own; 0 sets none."""
     image_seconds_per_min: float = Field(default=600.0, ge=0)
     """Engine seconds for images a minute for each key that has no limit of its own; 0 sets none."""
+    max_open_requests: int = Field(default=200, ge=0)
+    """Requests and streams of one key that one gateway has open at once; the next one is refused with 429. 0 sets no limit. Well below
+    gateway.max_ongoing_requests, or one key can keep everybody out."""
 
     jobs: bool = True
     """Offer /v1/jobs."""

@@ -92,6 +92,7 @@ def test_the_guide_states_the_limits_as_they_are() -> None:
     for row, value in (
         ("requests a minute and key", f"| {serving.requests_per_min} |"),
         ("engine seconds for images", f"| {serving.image_seconds_per_min:.0f} |"),
+        ("open requests and streams", f"| {serving.max_open_requests} |"),
         ("pixels of an image", f"| {serving.max_pixels}; {serving.max_side_px}; {serving.min_side_px} |"),
         ("prompt, body", f"| {serving.max_prompt_chars}, {serving.max_body_bytes >> 20} MiB |"),
         ("waiting requests", f"| {serving.image.max_queued_requests} |"),

@@ -24,7 +24,7 @@ def test_the_same_prompt_size_and_seed_give_the_same_hash_over_http(tmp_path: Pa
     rows = RunFolder.open(str(out)).shards.read_all("images", stage_schema("images")).to_pylist()
     assert len(rows) >= 8
     config = load_config("embedded", [f"serving.state_dir={tmp_path / 'state'}"])
-    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+    with TestClient(create_app(LocalBackend(config), None, config), base_url="http://127.0.0.1") as client:
         for row in rows:
             size = f"{row['image']['width']}x{row['image']['height']}"
             body = {"prompt": row["prompt"]["text"], "seed": row["seed"], "size": size}

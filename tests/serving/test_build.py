@@ -75,7 +75,7 @@ def test_a_run_gives_its_image_replicas_their_share(monkeypatch: pytest.MonkeyPa
 
 def test_what_a_constructor_raised_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config("embedded")
-    message = "The deployment failed to start 3 times in a row. Error:\nTraceback\n  File x\nsynthseg.errors.UsageProblem: images.lora: no such file"
+    message = "It failed to start 3 times. Error:\nTraceback\n  File x\nsynthseg.errors.UsageProblem: images.lora: no such file"
     engine = DeploymentStatusOverview("DEPLOY_FAILED", "REPLICA_STARTUP_FAILED", {}, message)  # type: ignore[arg-type]
     app = ApplicationStatusOverview(ApplicationStatus.DEPLOY_FAILED, "Failed to update the deployments.", 0.0, {"ImageEngine": engine})
     monkeypatch.setattr(module.serve, "start", lambda **_: None)

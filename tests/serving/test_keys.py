@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.keys import KeyStore, keys_path, tenant_of
+from serving.keys import KeyStore, is_loopback, keys_path, tenant_of
 from synthseg import cli
 from synthseg.config import load_config
 from synthseg.errors import UsageProblem
@@ -79,6 +79,46 @@ def test_a_broken_file_is_an_error_and_no_open_door(path: Path, text: str) -> No
     path.write_text(text)
     with pytest.raises(UsageProblem, match="cannot be read as a file of keys"):
         KeyStore(path).any()
+
+
+def test_the_error_of_a_broken_file_does_not_tell_to_open_the_door(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(UsageProblem, match=r"; restore it$"):
+        KeyStore(path).any()
+
+
+@pytest.mark.parametrize("lost", [None, '{"keys": []}'])
+def test_keys_that_are_lost_are_an_error_and_no_open_door(path: Path, lost: str | None) -> None:
+    server = KeyStore(path)
+    assert not server.any()
+    key = KeyStore(path).add("alice")
+    assert server.find(key) is not None
+    kept = path.read_bytes()
+    path.unlink()
+    if lost is not None:
+        path.write_text(lost)
+    for _ in range(2):
+        with pytest.raises(UsageProblem, match="holds no keys"):
+            server.any()
+    path.write_bytes(kept)
+    assert server.find(key) is not None
+
+
+def test_a_server_that_others_reach_needs_keys_from_the_start(path: Path) -> None:
+    server = KeyStore(path, required=True)
+    with pytest.raises(UsageProblem, match="synthseg keys add"):
+        server.any()
+    KeyStore(path).add("alice")
+    assert server.any()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False)],
+)
+def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65])

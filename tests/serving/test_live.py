@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import concurrent.futures
 import hashlib
@@ -16,6 +17,8 @@ import httpx
 import pytest
 
 from serving.build import deploy_engines, image_handle
+from serving.http.database import Database
+from serving.jobs.registry import Record, Registry
 from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.ids import image_sha256
@@ -118,6 +121,33 @@ def test_a_signal_lets_requests_finish_and_ends_with_0(tmp_path: Path, number: i
         assert live.process.returncode == 0
         assert out == "draining; once more to stop at once\n"
         assert err == ""
+
+
+def test_a_watched_job_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    """The page keeps the events of a run open for as long as it goes, which no server waits for."""
+    job_id = asyncio.run(running_job(tmp_path))
+    with live_server(tmp_path, "prompts.engine=template") as live:
+        with httpx.stream("GET", f"{live.url}/v1/jobs/{job_id}/events", timeout=60) as watched:
+            assert watched.status_code == 200
+            started = time.monotonic()
+            live.process.send_signal(signal.SIGTERM)
+            assert watched.read() == b""  # ended as if whole, not cut off
+        _, err = live.process.communicate(timeout=90)
+        assert (live.process.returncode, err) == (0, "")
+        assert time.monotonic() - started < 25
+
+
+async def running_job(state: Path) -> str:
+    """A job that counts as going, for far longer than this test."""
+    database = Database(state)
+    registry = Registry(database)
+    job_id = f"job_{'0' * 24}"
+    await registry.add(Record(job_id, "local", {}, str(state / "out"), "queued", time.time()), max_queued=1)
+    record = await registry.claim(1)
+    assert record is not None
+    await Registry(database, lambda: time.time() + 3600).seen(record)
+    database.close()
+    return job_id
 
 
 def test_an_engine_that_cannot_start_is_one_line_and_exit_1(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.keys import KeyStore, keys_path
-from serving.server import _deploy, is_loopback, preflight
+from serving.server import _deploy, preflight
 from synthseg.cli import _guarded
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
@@ -65,11 +65,3 @@ def test_a_cluster_without_room_is_said_before_anything_is_deployed(monkeypatch:
     monkeypatch.setattr("ray.serve.start", lambda **_: pytest.fail("Serve was started"))
     with pytest.raises(UsageProblem, match=r"^serving needs 2 GPU at once \(.*\) and there are 1; lower serving\."):
         _deploy(load_config("voc"), verbose=False)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False)],
-)
-def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback

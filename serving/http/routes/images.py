@@ -98,7 +98,6 @@ def router(deps: Deps) -> APIRouter:
     async def generate(body: ImageGenerationRequest, request: Request, tenant: CurrentTenant) -> Response:
         plan = _check(body, deps)
         _log_request(request, body, plan, deps)
-        await deps.limits.admit_images(tenant, request.state.headers)
         if body.stream:
             return await event_stream(request, _stream(plan, body, request, tenant, deps))
         reply = await while_connected(request, _answer(plan, body, request, tenant, deps))
@@ -158,26 +157,40 @@ async def _stream(plan: _Plan, body: ImageGenerationRequest, request: Request, t
 async def _painted(
     plan: _Plan, body: ImageGenerationRequest, request: Request, tenant: Tenant, deps: Deps
 ) -> AsyncGenerator[tuple[_Plan, ImageEvent], None]:
-    """The engine's events with the plan that holds after refinement. The first failure ends the request; what was spent is charged."""
+    """The engine's events with the plan that holds after refinement. The first failure ends the request.
+
+    What the images will cost is reserved before anything is done, and settled however it ends: an image by its engine time, one that
+    was given up after a preview, which may show as much, by the estimate.
+    """
     deadline = asyncio.get_running_loop().time() + deps.serving.deadline_s
-    if body.refine:
-        plan = await _refined(plan, deps)
+    num_pixels = plan.width * plan.height
+    estimate_s = deps.limits.estimate_s(num_pixels)
+    reserved_s = estimate_s * plan.num_images
+    await deps.limits.reserve_images(tenant, reserved_s, request.state.headers)
     engine_s = 0.0
-    remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
-    events = deps.backend.images(plan.requests(), previews=plan.previews, deadline_s=remaining_s)
+    shown: set[int] = set()
     try:
+        if body.refine:
+            plan = await _refined(plan, deps)
+        remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
+        events = deps.backend.images(plan.requests(), previews=plan.previews, deadline_s=remaining_s)
         async with contextlib.aclosing(within(remaining_s, events)) as timed:
             async for event in timed:
                 if event.final:
                     engine_s += event.engine_s
+                    shown.discard(event.index)
                     deps.metrics.images.labels(plan.model, _outcome(event)).inc()
+                else:
+                    shown.add(event.index)
                 if isinstance(event.result, GenerationFailure):
                     raise _failure(event.result)
+                if event.final:
+                    deps.limits.learn(num_pixels, event.engine_s)
                 yield plan, event
     finally:
         deps.metrics.image_seconds.labels(plan.model).inc(engine_s)
         request.state.log["engine_s"] = round(engine_s, 4)
-        await deps.limits.charge_images(tenant, engine_s)
+        await asyncio.shield(deps.limits.settle_images(tenant, reserved_s, engine_s + estimate_s * len(shown)))
 
 
 async def _refined(plan: _Plan, deps: Deps) -> _Plan:

@@ -176,7 +176,8 @@ def router(deps: Deps) -> APIRouter:
     )
     async def events(job_id: JobId, tenant: CurrentTenant, request: Request) -> Response:
         with _known("job"):
-            return await event_stream(request, _events(_service(deps).events(tenant.tenant_id, job_id)))
+            await _service(deps).get(tenant.tenant_id, job_id)
+        return await event_stream(request, _events(_service(deps).events(tenant.tenant_id, job_id)), at_once=True)
 
     @routes.get("/v1/jobs/{job_id}/gallery", summary="What the run keeps", responses=responses(404))
     async def gallery(
@@ -220,9 +221,10 @@ def router(deps: Deps) -> APIRouter:
 
 
 async def _events(found: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Event, None]:
-    async with contextlib.aclosing(found):
-        async for event in found:
-            yield Event(event, str(event.get("event", "")))
+    with _known("job"):  # deleted between the look at it and the first of its events
+        async with contextlib.aclosing(found):
+            async for event in found:
+                yield Event(event, str(event.get("event", "")))
 
 
 def _refused(problem: UsageProblem) -> ApiError:

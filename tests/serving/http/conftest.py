@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 
 Configure = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _test_clients_call_loopback() -> Iterator[None]:
+    """Starlette's client calls its server `testserver`, a name to which one without keys does not answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "__init__", partialmethod(TestClient.__init__, base_url="http://127.0.0.1:8000"))
+        yield
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.http.database import Database
+from serving.http.database import Database, make_room
 from serving.http.files import FileStore
 from synthseg.errors import UsageProblem
 
@@ -54,6 +56,42 @@ def test_the_oldest_make_room_for_new_ones(database: Database) -> None:
         assert len((await store.get("alice", large)).body) == 500
 
     asyncio.run(scenario())
+
+
+def test_a_flood_of_one_key_takes_nothing_from_those_that_hold_less(database: Database) -> None:
+    store = FileStore(database, ttl_s=60, max_bytes=100)
+
+    async def scenario() -> None:
+        kept = [await store.put("bob", bytes(10), "image/png") for _ in range(3)]
+        flood = [await store.put("alice", bytes(20), "image/png") for _ in range(10)]
+        for file_id in kept:
+            assert len((await store.get("bob", file_id)).body) == 10
+        for file_id in flood[-3:]:
+            assert len((await store.get("alice", file_id)).body) == 20
+        with pytest.raises(KeyError):
+            await store.get("alice", flood[-4])
+        # Nor does the flood keep others out: who holds less gets room.
+        late = [await store.put("carol", bytes(10), "image/png") for _ in range(3)]
+        for file_id in late:
+            assert len((await store.get("carol", file_id)).body) == 10
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("table", ["files", "answers"])
+def test_making_room_reads_no_body(database: Database, table: Literal["files", "answers"]) -> None:
+    """Every statement of a writer that is below its limit is answered by an index; bodies are what the table itself is made of."""
+    asked: list[str] = []
+
+    def work(connection: sqlite3.Connection) -> list[str]:
+        connection.set_trace_callback(asked.append)
+        make_room(connection, table, 100, newest=0)
+        connection.set_trace_callback(None)
+        asked.append(f"DELETE FROM {table} WHERE expires <= 1.0")
+        return [row[3] for query in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+
+    plans = asyncio.run(database.run(work))
+    assert plans == [f"SCAN {table} USING COVERING INDEX {table}_by_holder", f"SEARCH {table} USING INDEX {table}_by_end (expires<?)"]
 
 
 def test_another_process_s_folder_is_read_in_either_journal(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -16,10 +20,12 @@ from PIL import Image
 
 from serving.http.app import create_app
 from serving.http.backend import ImageEvent
+from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.painter import PainterEngine
 from synthseg.ids import derive_seed
+from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 
 PROMPT = "a red bus on a city street"
@@ -315,3 +321,55 @@ def test_a_failed_image_fails_its_request(
     backend.verdicts = (failure, failure)
     error = (answer := client.post(ROUTE, json={"prompt": PROMPT, "n": 2, "size": "64x64"})).json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+
+
+def key_for(config: RunConfig, image_seconds_per_min: float) -> dict[str, str]:
+    key = KeyStore(keys_path(config.serving)).add("alice", image_seconds_per_min=image_seconds_per_min)
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_images_under_way_count_against_the_key_s_engine_seconds(configure: Callable[..., RunConfig]) -> None:
+    config = configure()
+    backend, token = LocalBackend(config), key_for(config, 3.0)
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(create_app(backend, None, config))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=token) as client:
+            backend.gate.close()
+            asked = [asyncio.create_task(client.post(ROUTE, json={"prompt": PROMPT, "size": "64x64"})) for _ in range(5)]
+            while sum(task.done() for task in asked) < 2:
+                await asyncio.sleep(0.01)
+            backend.gate.open()
+            assert sorted([answer.status_code for answer in await asyncio.gather(*asked)]) == [200, 200, 200, 429, 429]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("previews", "left"), [(1, 4.0), (0, 5.0)])
+def test_one_who_leaves_pays_for_what_was_shown(configure: Callable[..., RunConfig], previews: int, left: float) -> None:
+    """Of 6 s, the second that is reserved for an image while no pace is known is kept, or given back; the last request reserves its own."""
+    preview = GeneratedImage(engine_image(1, 64), 64, 64)
+    closed = threading.Event()
+
+    class Unfinished(LocalBackend):
+        async def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncIterator[ImageEvent]:
+            try:
+                if previews:
+                    yield ImageEvent(0, preview, final=False)
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+    config = configure("serving.deadline_s=0.3")
+    token = key_for(config, 6.0)
+    body = {"prompt": PROMPT, "size": "64x64", "stream": True}
+    with serve(create_app(Unfinished(config), None, config)) as address, httpx.Client(base_url=address, headers=token) as client:
+        if previews:
+            with client.stream("POST", ROUTE, json={**body, "partial_images": previews}) as answer:
+                assert next(answer.iter_lines()) == "event: image_generation.partial_image"
+        else:
+            assert client.post(ROUTE, json=body).status_code == 504
+        assert closed.wait(10)
+        time.sleep(0.1)  # the settlement follows
+        last = client.post(ROUTE, json=body)
+    assert float(last.headers["x-ratelimit-remaining-image-seconds"]) == pytest.approx(left, abs=0.5)

@@ -83,17 +83,63 @@ def test_keys_do_not_share(database: Database, clock: Clock) -> None:
     request(limits, Tenant("key-b", "bob", 60, 0.0))
 
 
-def test_image_seconds_are_charged_afterwards_and_the_debt_is_waited_for(database: Database, clock: Clock) -> None:
-    limits = Limits(database, clock)
+def reserve(limits: Limits, estimate_s: float) -> str:
+    """Image seconds that are left after reserving."""
     headers: dict[str, str] = {}
-    run(limits.admit_images(ALICE, headers))
-    assert headers["x-ratelimit-remaining-image-seconds"] == "10"
-    run(limits.charge_images(ALICE, 14.0))
+    run(limits.reserve_images(ALICE, estimate_s, headers))
+    return headers["x-ratelimit-remaining-image-seconds"]
+
+
+def test_images_under_way_count_before_their_cost_is_known(database: Database, clock: Clock) -> None:
+    limits = Limits(database, clock)
+    assert [reserve(limits, 4.0) for _ in range(2)] == ["6", "2"]
     with pytest.raises(ApiError) as refused:
-        run(limits.admit_images(ALICE, headers))
+        reserve(limits, 4.0)
+    assert (refused.value.status, refused.value.headers["retry-after"]) == (429, "12")  # 2 s are missing, at 10 s a minute
+    run(limits.settle_images(ALICE, 4.0, 1.0))
+    assert reserve(limits, 4.0) == "1"
+
+
+def test_what_images_cost_beyond_the_estimate_is_waited_for(database: Database, clock: Clock) -> None:
+    limits = Limits(database, clock)
+    reserve(limits, 1.0)
+    run(limits.settle_images(ALICE, 1.0, 14.0))
+    with pytest.raises(ApiError) as refused:
+        reserve(limits, 1.0)
     assert refused.value.headers["retry-after"] == "30"  # 4 s of debt and the 1 s that is asked for, at 10 s a minute
     clock.now += 30
-    run(limits.admit_images(ALICE, headers))
+    assert reserve(limits, 1.0) == "0"
+
+
+def test_what_is_given_back_fills_no_bucket_beyond_its_brim(database: Database, clock: Clock) -> None:
+    limits = Limits(database, clock)
+    reserve(limits, 6.0)
+    clock.now += 60
+    run(limits.settle_images(ALICE, 6.0, 0.0))
+    assert reserve(limits, 1.0) == "9"
+
+
+def test_more_than_a_minute_s_worth_waits_for_a_full_bucket(database: Database, clock: Clock) -> None:
+    limits = Limits(database, clock)
+    reserve(limits, 1.0)
+    with pytest.raises(ApiError) as refused:
+        reserve(limits, 25.0)
+    assert refused.value.headers["retry-after"] == "6"
+    clock.now += 6
+    assert reserve(limits, 25.0) == "0"
+    with pytest.raises(ApiError) as refused:
+        reserve(limits, 1.0)
+    assert refused.value.headers["retry-after"] == "96"
+
+
+def test_the_estimate_follows_the_pace_of_the_images(database: Database, clock: Clock) -> None:
+    limits = Limits(database, clock)
+    assert limits.estimate_s(64 * 64) == 1.0
+    limits.learn(100, 2.0)
+    assert limits.estimate_s(300) == pytest.approx(6.0)
+    for _ in range(50):
+        limits.learn(100, 1.0)
+    assert limits.estimate_s(300) == pytest.approx(3.0, rel=0.01)
 
 
 def test_a_tenant_without_limits_is_never_refused_and_gets_no_headers(database: Database, clock: Clock) -> None:
@@ -101,6 +147,6 @@ def test_a_tenant_without_limits_is_never_refused_and_gets_no_headers(database: 
     headers: dict[str, str] = {}
     for _ in range(200):
         run(limits.admit_request(LOCAL, headers))
-    run(limits.charge_images(LOCAL, 1e6))
-    run(limits.admit_images(LOCAL, headers))
+    run(limits.reserve_images(LOCAL, 1e6, headers))
+    run(limits.settle_images(LOCAL, 1e6, 2e6))
     assert headers == {}

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -90,13 +91,13 @@ def test_a_key_is_free_again_after_its_client_left(address: str, backend: LocalB
     assert set(statuses[:-1]) <= {409}
 
 
-def stream_app(events: Callable[[], AsyncGenerator[Event, None]]) -> FastAPI:
+def stream_app(events: Callable[[], AsyncGenerator[Event, None]], *, at_once: bool = False) -> FastAPI:
     app = FastAPI()
     errors.install(app)
 
     @app.get("/")
     async def route(request: Request) -> Any:
-        return await event_stream(request, events())
+        return await event_stream(request, events(), at_once=at_once)
 
     return app
 
@@ -149,6 +150,29 @@ def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[0] == "data: 1"
     assert lines[1] == ": still working"
     assert lines[-2] == "data: 2"
+
+
+def test_a_stream_that_begins_at_once_does_not_wait_for_its_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.02)
+    release = threading.Event()
+
+    async def events() -> AsyncGenerator[Event, None]:
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        yield Event("1")
+        raise EngineUnavailable
+
+    with serve(stream_app(events, at_once=True)) as address:
+        connection = http.client.HTTPConnection(urlparse(address).netloc, timeout=10)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.read(15) == b": still working"
+        release.set()
+        rest = answer.read().decode()
+        connection.close()
+    assert "data: 1\n\nevent: error\ndata: " in rest
+    assert rest.count("data: ") == 2
 
 
 def test_the_generator_s_own_cleanup_runs_when_the_client_leaves(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from serving.http import streams
 from serving.http.app import create_app
 from serving.jobs import RayJobService
 from serving.jobs.runner import Found
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.store.run_folder import RunFolder
+from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 from tests.serving.jobs.fakes import FakeRunner
 
@@ -160,6 +163,27 @@ def test_events_arrive_as_they_are_written_and_end_with_the_job(client: TestClie
     assert [block["event"] for block in blocks] == ["run_created", "stage_started", "job_finished"]
     assert json.loads(blocks[1]["data"]).items() >= {"event": "stage_started", "stage": "images", "total": 8}.items()
     assert json.loads(blocks[-1]["data"])["status"] == "succeeded"
+
+
+def test_the_stream_of_a_job_that_has_done_nothing_yet_begins_at_once(
+    backend: LocalBackend, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.02)
+    service = RayJobService(backend.config, runner, poll_s=0.01)
+    with serve(create_app(backend, service, backend.config)) as address, httpx.Client(base_url=address, timeout=10) as client:
+        job_id = client.post("/v1/jobs", json=BODY).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{job_id}/events") as watched:
+            assert watched.status_code == 200
+            lines = watched.iter_lines()
+            assert next(lines) == ": still working"
+            client.post(f"/v1/jobs/{job_id}/cancel")
+            assert "event: job_finished" in list(lines)
+
+
+def test_a_repeated_submission_says_where_the_job_is(client: TestClient) -> None:
+    first, again = (client.post("/v1/jobs", json=BODY, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert (again.status_code, again.headers["idempotent-replayed"], again.content) == (201, "true", first.content)
+    assert again.headers["location"] == first.headers["location"]
 
 
 def test_progress_gallery_and_report_of_a_run_that_has_begun(client: TestClient, runner: FakeRunner) -> None:
