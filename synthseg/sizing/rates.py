@@ -48,12 +48,12 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def gpu(key: str) -> Gpu:
-    """The GPU called `key`. UsageProblem for any other."""
+    """The GPU called `key`, in letters of any case. UsageProblem for any other."""
     kinds = table()["gpus"]
-    if key not in kinds:
+    if key.lower() not in kinds:
         raise UsageProblem(f"--gpu: '{key}' is not one of {', '.join(kinds)}")
-    entry = kinds[key]
-    return Gpu(key, entry["name"], entry["bf16_tflops"], entry["bandwidth_gb_s"], entry["memory_gb"], entry["usd_per_hour"])
+    entry = kinds[key.lower()]
+    return Gpu(key.lower(), entry["name"], entry["bf16_tflops"], entry["bandwidth_gb_s"], entry["memory_gb"], entry["usd_per_hour"])
 
 
 def assumed(name: str) -> Rate:

@@ -99,6 +99,8 @@ def test_the_command_takes_number_price_and_kind(capsys: pytest.CaptureFixture[s
     totals = found["totals"]
     assert totals["usd"] == pytest.approx(totals["gpu_hours"] * 0.25)
     assert totals["wall_hours"] == pytest.approx(totals["gpu_hours"] / 4)
+    assert cli._guarded(["plan", "voc", "--gpu", "L4", "--json"]) == 0, "as Ray and the vendor write it"
+    capsys.readouterr()
     for arguments, says in ((["--gpu", "h900"], "--gpu: 'h900' is not one of h100"), (["--gpus", "0"], "--gpus: must be at least 1")):
         assert cli._guarded(["plan", "voc", *arguments]) == 2
         assert says in capsys.readouterr().err
