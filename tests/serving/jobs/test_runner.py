@@ -97,6 +97,7 @@ def test_states(answer: SimpleNamespace, found: Found) -> None:
 
 def test_a_job_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.jobs.runner._REQUEST_TIMEOUT_S", 0.1)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)  # left by a Ray without dashboard that another test had
     with socket.create_server(("127.0.0.1", 0)) as silent:
         watchdog = threading.Timer(20, silent.close)
         watchdog.start()
