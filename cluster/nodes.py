@@ -18,6 +18,7 @@ from cluster.doctor import Check, checks, nearest_folder, room_check
 from synthseg.config import RunConfig
 from synthseg.engines.availability import gpu_reason
 from synthseg.errors import RunFailure
+from synthseg.sizing.placement import total_of
 
 TIMEOUT_S: Final = 120.0
 _REACH_S: Final = 5.0
@@ -171,10 +172,7 @@ def _whole(config: RunConfig, nodes: Sequence[Mapping[str, Any]], versions: Mapp
     if reason and not total:
         found.append(Check("GPUs", "fail", f"no node has one, and {reason}", "add a node with GPUs; ray start counts them"))
     else:
-        room: dict[str, float] = {}
-        for node in nodes:
-            for name, amount in node["Resources"].items():
-                room[name] = room.get(name, 0.0) + amount
+        room = total_of(node["Resources"] for node in nodes)
         found.append(room_check("GPUs", config, room, f"{total:g} in the cluster"))
     return found
 

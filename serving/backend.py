@@ -28,6 +28,7 @@ from serving.http.backend import (
     RefinedPrompt,
 )
 from serving.replicas import IMAGE_ENGINE, TEXT_ENGINE, Answer
+from serving.running_mean import RunningMean
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import DeploymentConfig
 from synthseg.engines.image import GenerationFailure, ImageRequest
@@ -58,7 +59,7 @@ class _Deployment:
         self._handle = handle
         self._streams = handle.options(stream=True)
         self._config = config
-        self._pace_s = 0.0
+        self._pace_s = RunningMean(_NEWEST_SHARE)
 
     async def call(self, method: str, *args: Any, deadline_s: float) -> Any:
         """The result of `method(*args, seconds left)` on some replica."""
@@ -105,7 +106,7 @@ class _Deployment:
 
     def note_pace(self, engine_s: float) -> None:
         """Remember what a request costs, for the wait that a refusal announces."""
-        self._pace_s += (_NEWEST_SHARE if self._pace_s else 1.0) * (engine_s - self._pace_s)
+        self._pace_s.add(engine_s)
 
     async def _once(self, method: str, args: tuple[Any, ...], deadline: float) -> Any:
         left_s = self._left(deadline)
@@ -143,7 +144,7 @@ class _Deployment:
         if isinstance(error, BackPressureError):  # this gateway's queue for the replicas
             queued = int(error.args[0])
             in_hand = self._config.max_ongoing_requests * self._config.num_replicas
-            return _overloaded(self._pace_s * (queued + in_hand) / self._config.num_replicas, queued)
+            return _overloaded(self._pace_s.value * (queued + in_hand) / self._config.num_replicas, queued)
         if isinstance(error, DeploymentUnavailableError):
             return EngineUnavailable(f"{self.name} could not be started")
         # What the replica raised: wrapped by an actor call, as it was by gRPC.

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from serving.running_mean import RunningMean
+
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
@@ -87,7 +89,7 @@ class DrainBatcher(Generic[Request, Reply]):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._worker: asyncio.Task[None] | None = None
         self._call_started: float | None = None
-        self._seconds_per_request = 0.0
+        self._seconds_per_request = RunningMean(_NEWEST_SHARE)
         self.stats = BatchStats()
         self.last_error: BaseException | None = None
         """What the newest engine call raised; None once a call has succeeded again."""
@@ -116,7 +118,7 @@ class DrainBatcher(Generic[Request, Reply]):
 
     def expected_wait_s(self) -> float:
         """How long a request that came now would queue, by the pace of the newest batches."""
-        return (self.stats.queued + self.stats.running) * self._seconds_per_request
+        return (self.stats.queued + self.stats.running) * self._seconds_per_request.value
 
     def busy_s(self) -> float:
         """Seconds the current engine call has taken so far; 0 while the engine is free."""
@@ -185,8 +187,7 @@ class DrainBatcher(Generic[Request, Reply]):
             seconds = time.monotonic() - started
             self._call_started = None
             self.stats.engine_seconds += seconds
-            pace = seconds / len(requests)
-            self._seconds_per_request += (_NEWEST_SHARE if self._seconds_per_request else 1.0) * (pace - self._seconds_per_request)
+            self._seconds_per_request.add(seconds / len(requests))
         if len(replies) != len(requests):
             raise RuntimeError(f"the engine gave {len(replies)} replies to {len(requests)} requests")
         return replies

@@ -11,6 +11,7 @@ from contextlib import aclosing, contextmanager
 from serving.batching import QueueFull
 from serving.http.backend import EngineStats
 from serving.replicas import TEXT_ENGINE, Answer, replica_name
+from serving.running_mean import RunningMean
 from synthseg.engines.text import TextReply, TextRequest
 
 _NEWEST_SHARE = 0.2
@@ -30,14 +31,14 @@ class Lanes:
         self.engine_seconds = 0.0
         """Seconds in which the engine had work, shared out among the requests it had."""
         self._max_held = max_held
-        self._seconds_per_request = 0.0
+        self._seconds_per_request = RunningMean(_NEWEST_SHARE)
         self._progress = time.monotonic()
 
     @contextmanager
     def taken(self) -> Iterator[_Lane]:
         """One request in hand. QueueFull when there are too many."""
         if self._max_held and self.held >= self._max_held:
-            raise QueueFull(self.held, self.held * self._seconds_per_request)
+            raise QueueFull(self.held, self.held * self._seconds_per_request.value)
         if not self.held:
             self.progress()
         self.held += 1
@@ -45,7 +46,7 @@ class Lanes:
         try:
             yield lane
             lane.engine_s = (time.monotonic() - lane.started) / max(1, min(self.num_lanes, (lane.held + self.held) / 2))
-            self._seconds_per_request += (_NEWEST_SHARE if self._seconds_per_request else 1.0) * (lane.engine_s - self._seconds_per_request)
+            self._seconds_per_request.add(lane.engine_s)
             self.engine_seconds += lane.engine_s
             self.done += 1
         finally:

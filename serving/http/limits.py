@@ -14,6 +14,7 @@ from typing import Final
 from serving.http.database import Database
 from serving.http.errors import ApiError, too_many
 from serving.keys import Tenant
+from serving.running_mean import RunningMean
 
 REQUESTS: Final = "requests"
 IMAGE_SECONDS: Final = "image-seconds"
@@ -56,7 +57,7 @@ class Limits:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
-        self._pace_s = 0.0
+        self._pace_s = RunningMean(_NEWEST_SHARE)
         """Engine seconds a pixel of this gateway's latest images; 0 before the first."""
 
     async def admit_request(self, tenant: Tenant, headers: MutableMapping[str, str]) -> None:
@@ -71,12 +72,11 @@ class Limits:
 
     def estimate_s(self, num_pixels: int) -> float:
         """Engine seconds that an image of `num_pixels` will probably take."""
-        return self._pace_s * num_pixels or _FIRST_IMAGE_S
+        return self._pace_s.value * num_pixels or _FIRST_IMAGE_S
 
     def learn(self, num_pixels: int, engine_s: float) -> None:
         """An image of `num_pixels` has taken `engine_s`."""
-        pace_s = engine_s / num_pixels
-        self._pace_s += (_NEWEST_SHARE if self._pace_s else 1.0) * (pace_s - self._pace_s)
+        self._pace_s.add(engine_s / num_pixels)
 
     async def reserve_images(self, tenant: Tenant, estimate_s: float, headers: MutableMapping[str, str]) -> None:
         """Take what images will probably cost. ApiError 429 while it is not there; what is more than a minute's worth waits for a full

@@ -16,6 +16,7 @@ from typing import Any, Final
 from synthseg.config.schema import ImagesConfig
 from synthseg.engines.file_digest import file_digests
 from synthseg.errors import UsageProblem
+from synthseg.hub.selection import variant_of
 from synthseg.hub.snapshot import local_snapshot
 
 INDEX: Final = "model_index.json"
@@ -70,7 +71,7 @@ def pipeline_files(images: ImagesConfig) -> PipelineFiles:
         found = component_weights(component, MODEL, images.variant)
         weights += found
         others += sorted(path for path in component.iterdir() if path.suffix in _READ and path.suffix != ".safetensors")
-    if images.variant and images.variant not in map(_variant, weights):
+    if images.variant and all(variant_of(path.name) != images.variant for path in weights):
         raise UsageProblem(
             f"images.variant: {folder} has no weights of variant '{images.variant}'; set images.variant = '' for the plain ones"
         )
@@ -94,17 +95,17 @@ def component_weights(component: Path, field: str, variant: str = "") -> list[Pa
         return []
     present = sorted(path for path in component.glob("*.safetensors") if path.name.startswith(_WEIGHTS))
     # A component without files of the variant is loaded without one, as diffusers does.
-    used = variant if variant in map(_variant, present) else ""
-    wanted = [path for path in present if _variant(path) == used]
+    variants = {variant_of(path.name) for path in present}
+    used = variant if variant in variants else ""
+    wanted = [path for path in present if variant_of(path.name) == used]
     if not wanted:
         if present:
-            variants = sorted(set(map(_variant, present)))
-            raise UsageProblem(f"{field}: {component} has weights of variant {', '.join(variants)} only; set images.variant")
+            raise UsageProblem(f"{field}: {component} has weights of variant {', '.join(sorted(variants))} only; set images.variant")
         if any(component.glob("*.bin")):
             raise UsageProblem(f"{field}: {component} has no safetensors, only .bin files, which can run code when loaded; convert them")
         raise UsageProblem(f"{field}: {component} has no weights (.safetensors); fetch or copy it whole")
     for index in component.glob("*.safetensors.index*.json"):
-        if _variant(index) == used:
+        if variant_of(index.name) == used:
             _check_shards(index, wanted, field)
     for path in wanted:
         check_safetensors(path, field)
@@ -181,14 +182,6 @@ def _read_index(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise UsageProblem(f"{MODEL}: {path} names no pipeline class; fetch or copy it again") from None
     return index
-
-
-def _variant(path: Path) -> str:
-    """The variant of a file of weights, or of an index of them: fp16 of model.fp16.safetensors, model.fp16-00001-of-00002.safetensors and
-    model.safetensors.index.fp16.json; empty where there is none.
-    """
-    stem, _, index = path.name.partition(".safetensors")
-    return index.removeprefix(".index").removesuffix(".json").removeprefix(".") or stem.partition(".")[2].partition("-")[0]
 
 
 def _check_shards(index: Path, present: list[Path], field: str) -> None:

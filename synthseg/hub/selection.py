@@ -71,10 +71,10 @@ def _pipeline(selection: Selection, names: Collection[str], read: Callable[[str]
     for component in components:
         inside = [name for name in names if name.startswith(f"{component}/")]
         weights = [name for name in inside if name.endswith(_WEIGHTS)]
-        wanted = [name for name in weights if _variant(name) == selection.variant]
+        wanted = [name for name in weights if variant_of(name) == selection.variant]
         if weights and not wanted:
             # diffusers takes the plain file of a component that has no such variant; the other way round it finds nothing.
-            wanted = [name for name in weights if not _variant(name)]
+            wanted = [name for name in weights if not variant_of(name)]
         if any(name.endswith((".bin", ".msgpack", ".onnx")) for name in inside) and not wanted:
             raise UsageProblem(f"{field}: '{component}' has no weights as safetensors in this form; name another model")
         chosen += wanted
@@ -82,7 +82,9 @@ def _pipeline(selection: Selection, names: Collection[str], read: Callable[[str]
     return chosen
 
 
-def _variant(name: str) -> str:
-    """The variant in a file name: model.fp16.safetensors and model.fp16-00001-of-00002.safetensors are fp16."""
-    stem = name.rpartition("/")[2].removesuffix(_WEIGHTS)
-    return stem.partition(".")[2].partition("-")[0]
+def variant_of(name: str) -> str:
+    """The variant of a file of weights, or of an index of them: fp16 of model.fp16.safetensors, model.fp16-00001-of-00002.safetensors and
+    model.safetensors.index.fp16.json; empty where there is none.
+    """
+    stem, _, index = name.rpartition("/")[2].partition(_WEIGHTS)
+    return index.removeprefix(".index").removesuffix(".json").removeprefix(".") or stem.partition(".")[2].partition("-")[0]

@@ -8,7 +8,7 @@ a whole one, as training does, which would else go to the CPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -39,7 +39,7 @@ class Wish:
     @property
     def each(self) -> dict[str, float]:
         """Resources of one of them."""
-        return _total(self.bundles)
+        return total_of(self.bundles)
 
     def of(self, resource: str) -> str:
         """For messages: how many there are and what each takes of `resource`; empty where it takes none."""
@@ -137,7 +137,7 @@ def whole_gpus(wishes: Sequence[Wish]) -> int:
 
 def needed(wishes: Sequence[Wish]) -> dict[str, float]:
     """Resources that must be there for all of `wishes` at once; GPUs are whole ones."""
-    total = _total([bundle for wish in wishes for bundle in wish.bundles for _ in range(wish.count)])
+    total = total_of(bundle for wish in wishes for bundle in wish.bundles for _ in range(wish.count))
     return {**total, "GPU": float(whole_gpus(wishes))}
 
 
@@ -183,7 +183,8 @@ def widest(config: RunConfig) -> Stage:
     return max(Stage, key=lambda stage: whole_gpus(stage_wishes(config, stage)))
 
 
-def _total(bundles: Sequence[Bundle]) -> dict[str, float]:
+def total_of(bundles: Iterable[Bundle]) -> dict[str, float]:
+    """The sum of each resource."""
     total: dict[str, float] = {}
     for bundle in bundles:
         for name, amount in bundle.items():
