@@ -84,6 +84,7 @@ def serve_synthseg(engine: str, port: int) -> None:
     from ray import serve
 
     from serving.build import application
+    from serving.haproxy import haproxy
     from serving.ray_start import start_ray
     from serving.replicas import IMAGE_ENGINE, ImageReplica
 
@@ -102,10 +103,11 @@ def serve_synthseg(engine: str, port: int) -> None:
         "serving.requests_per_min=0",
         "serving.image_seconds_per_min=0",
     ]
-    start_ray("", max(4, os.cpu_count() or 1), dashboard=False, verbose=False)
-    _start_serve(port)
-    serve.run(application(load_config("embedded", settings), replica))
-    sleep_forever()
+    with haproxy("127.0.0.1") as environment:
+        start_ray("", max(4, os.cpu_count() or 1), dashboard=False, verbose=False, actors_environment=environment)
+        _start_serve(port)
+        serve.run(application(load_config("embedded", settings), replica))
+        sleep_forever()
 
 
 def serve_uvicorn(engine: str, port: int) -> None:
@@ -300,8 +302,8 @@ def ceiling_of(engine: str, side_px: int, seconds: float) -> tuple[float, float]
     return done / took, 1e3 * statistics.median(alone)
 
 
-async def wait_until_ready(url: str, process: subprocess.Popen[bytes], said: Path) -> None:
-    """Until a request is answered. The process writes what it has to say to `said`."""
+async def wait_until_ready(url: str, server: str, process: subprocess.Popen[bytes], said: Path) -> None:
+    """Until a request is answered, and `synthseg` says that all its parts are up. The process writes what it has to say to `said`."""
     deadline = time.monotonic() + _READY_S
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
@@ -309,8 +311,12 @@ async def wait_until_ready(url: str, process: subprocess.Popen[bytes], said: Pat
                 raise SystemExit(f"the server ended with {process.returncode}: {said.read_text()[-2000:]}")
             try:
                 async with session.post(f"{url}/v1/images/generations", json=body_of(0, SIDE)) as response:
-                    if response.status == 200:
-                        return
+                    is_ready = response.status == 200
+                if is_ready and server == "synthseg":
+                    async with session.get(f"{url}/readyz") as response:
+                        is_ready = response.status == 200
+                if is_ready:
+                    return
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.5)
@@ -328,7 +334,7 @@ async def measure_server(server: str, engine: str, side_px: int, ceiling: float,
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        await wait_until_ready(url, process, said)
+        await wait_until_ready(url, server, process, said)
         found = {}
         for clients in CLIENTS:
             found[f"closed {clients}"] = await measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import PurePath
@@ -56,8 +57,9 @@ class _Deployment:
         self.name = name
         self._repeatable = repeatable
         self.may_sleep = config.max_replicas > 0 and config.min_replicas == 0
-        self._handle = handle
-        self._streams = handle.options(stream=True)
+        # The handle keeps the transport of the process that made it, which had imported Ray Serve before `start_ray` chose gRPC.
+        self._handle = handle.options(_by_reference=os.environ.get("RAY_SERVE_USE_GRPC_BY_DEFAULT") != "1")
+        self._streams = self._handle.options(stream=True)
         self._config = config
         self._pace_s = RunningMean(_NEWEST_SHARE)
 

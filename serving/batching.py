@@ -7,12 +7,14 @@ agree with it. So a lone request waits for nothing and a loaded replica runs ful
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from serving.running_mean import RunningMean
 
@@ -87,7 +89,9 @@ class DrainBatcher(Generic[Request, Reply]):
         self._max_queued = max_queued
         self._queues: OrderedDict[Hashable, dict[_Waiting[Request, Reply], None]] = OrderedDict()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._worker: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()
+        self._working = False
+        """Whether the engine's thread will look into the queues again. `_lock` guards it, the queues and their statistics."""
         self._call_started: float | None = None
         self._seconds_per_request = RunningMean(_NEWEST_SHARE)
         self.stats = BatchStats()
@@ -99,14 +103,18 @@ class DrainBatcher(Generic[Request, Reply]):
 
         QueueFull at once when too many wait, TimeoutError after `deadline_s`, else whatever the engine raised for it.
         """
-        if self._max_queued and self.stats.queued >= self._max_queued:
-            self.stats.refused += 1
-            raise QueueFull(self.stats.queued, self.expected_wait_s())
-        waiting = _Waiting(request, self._group(request), self._cost(request), asyncio.get_running_loop().create_future())
-        self._queues.setdefault(waiting.group, {})[waiting] = None
-        self.stats.queued += 1
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._drain())
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Request, Reply] = _Waiting(request, self._group(request), self._cost(request), loop.create_future())
+        with self._lock:
+            if self._max_queued and self.stats.queued >= self._max_queued:
+                self.stats.refused += 1
+                raise QueueFull(self.stats.queued, self.expected_wait_s())
+            self._queues.setdefault(waiting.group, {})[waiting] = None
+            self.stats.queued += 1
+            is_idle, self._working = not self._working, True
+        if is_idle:
+            # Not before those that come in the same step of the loop are queued as well.
+            loop.call_soon(self._thread.submit, self._drain, loop)
         try:
             async with asyncio.timeout(deadline_s):
                 return await waiting.reply
@@ -122,67 +130,86 @@ class DrainBatcher(Generic[Request, Reply]):
 
     def busy_s(self) -> float:
         """Seconds the current engine call has taken so far; 0 while the engine is free."""
-        return time.monotonic() - self._call_started if self._call_started is not None else 0.0
+        started = self._call_started
+        return time.monotonic() - started if started is not None else 0.0
 
     def _forget(self, waiting: _Waiting[Request, Reply]) -> None:
-        queue = self._queues.get(waiting.group)
-        if queue is not None and waiting in queue:
-            del queue[waiting]
-            self.stats.queued -= 1
-            if not queue:
-                del self._queues[waiting.group]
+        with self._lock:
+            queue = self._queues.get(waiting.group)
+            if queue is not None and waiting in queue:
+                del queue[waiting]
+                self.stats.queued -= 1
+                if not queue:
+                    del self._queues[waiting.group]
+
+    # What follows runs in the engine's thread. It takes the next batch itself: a way to the loop and back would leave the engine idle
+    # for as long as the loop has other things to do.
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        while batch := self._next_batch():
+            self._serve(batch, loop)
 
     def _next_batch(self) -> list[_Waiting[Request, Reply]]:
         """The oldest requests of the group whose turn it is, which then goes to the end of the line."""
-        if not self._queues:
-            return []
-        key, queue = self._queues.popitem(last=False)
-        batch: list[_Waiting[Request, Reply]] = []
-        cost = 0
-        for waiting in queue:
-            cost += waiting.cost
-            if len(batch) == self._max_batch_size or (batch and self._max_batch_cost and cost > self._max_batch_cost):
-                break
-            batch.append(waiting)
-        for waiting in batch:
-            del queue[waiting]
-        if queue:
-            self._queues[key] = queue
-        self.stats.queued -= len(batch)
-        return batch
-
-    async def _drain(self) -> None:
-        while batch := self._next_batch():
+        with self._lock:
+            if not self._queues:
+                self._working = False
+                return []
+            key, queue = self._queues.popitem(last=False)
+            batch: list[_Waiting[Request, Reply]] = []
+            cost = 0
+            for waiting in queue:
+                cost += waiting.cost
+                if len(batch) == self._max_batch_size or (batch and self._max_batch_cost and cost > self._max_batch_cost):
+                    break
+                batch.append(waiting)
+            for waiting in batch:
+                del queue[waiting]
+            if queue:
+                self._queues[key] = queue
+            self.stats.queued -= len(batch)
+            self.stats.running = len(batch)
             self.stats.batches += 1
             self.stats.requests += len(batch)
-            self.stats.running = len(batch)
-            try:
-                await self._serve(batch)
-            finally:
-                self.stats.running = 0
+            return batch
 
-    async def _serve(self, batch: list[_Waiting[Request, Reply]]) -> None:
+    def _serve(self, batch: list[_Waiting[Request, Reply]], loop: asyncio.AbstractEventLoop) -> None:
         try:
-            replies = await self._run([waiting.request for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - whatever the engine raised belongs to the callers, not to this loop
-            self.last_error = error
+            replies = self._run([waiting.request for waiting in batch])
+        except BaseException as raised:  # noqa: BLE001 - whatever the engine raised belongs to the callers, not to this thread
+            # A future takes no StopIteration, and a SystemExit would end the loop that waits for it.
+            is_plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
+            self.last_error = error = raised if is_plain else RuntimeError(f"the engine raised {raised!r}")
             self.stats.failed_batches += 1
-            if len(batch) > 1:
-                for waiting in batch:
-                    if not waiting.reply.done():
-                        await self._serve([waiting])
-            elif not batch[0].reply.done():
-                batch[0].reply.set_exception(error)
+            if len(batch) == 1:
+                self._answer(loop, batch, asyncio.Future.set_exception, [error])
+                return
+            for waiting in batch:
+                if waiting.reply.done():
+                    self.stats.running -= 1
+                else:
+                    self._serve([waiting], loop)
             return
         self.last_error = None
-        for waiting, reply in zip(batch, replies, strict=True):
-            if not waiting.reply.done():
-                waiting.reply.set_result(reply)
+        self._answer(loop, batch, asyncio.Future.set_result, replies)
 
-    async def _run(self, requests: list[Request]) -> Sequence[Reply]:
+    def _answer(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting[Request, Reply]], settle: Callable[..., None], outcomes: Sequence[Any]
+    ) -> None:
+        self.stats.running -= len(batch)
+
+        def settle_all() -> None:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if not waiting.reply.done():
+                    settle(waiting.reply, outcome)
+
+        with suppress(RuntimeError):  # the loop is closed, and with it all that waited
+            loop.call_soon_threadsafe(settle_all)
+
+    def _run(self, requests: list[Request]) -> Sequence[Reply]:
         self._call_started = started = time.monotonic()
         try:
-            replies = await asyncio.get_running_loop().run_in_executor(self._thread, self._call, requests)
+            replies = self._call(requests)
         finally:
             seconds = time.monotonic() - started
             self._call_started = None

@@ -172,8 +172,11 @@ def _options(config: RunConfig, name: DeploymentName) -> dict[str, Any]:
         "ray_actor_options": {
             "num_cpus": deployment.num_cpus,
             "num_gpus": deployment_gpus(config, name),
-            "runtime_env": _runtime_env(),
+            # Calls of other deployments are made on the replica's own event loop, which saves two changes of thread each.
+            "runtime_env": _runtime_env(RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP="0"),
         },
+        # The gateway logs every request itself.
+        "logging_config": {"enable_access_log": False},
     }
     if deployment.max_replicas:
         options["autoscaling_config"] = {
@@ -187,6 +190,6 @@ def _options(config: RunConfig, name: DeploymentName) -> dict[str, Any]:
     return options
 
 
-def _runtime_env() -> dict[str, Any]:
-    """One thread a process: two processes of one thread beat one of two by a factor on small CPUs."""
-    return {"env_vars": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}}
+def _runtime_env(**variables: str) -> dict[str, Any]:
+    """One thread a process: two processes of one thread beat one of two by a factor on small CPUs. And `variables`."""
+    return {"env_vars": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), **variables}}

