@@ -84,9 +84,9 @@ def serve_synthseg(engine: str, port: int) -> None:
     from ray import serve
 
     from serving.build import application
-    from serving.haproxy import haproxy
     from serving.ray_start import start_ray
     from serving.replicas import IMAGE_ENGINE, ImageReplica
+    from serving.serve_environment import serve_environment
 
     class BenchmarkReplica(ImageReplica.func_or_class):  # type: ignore[misc, name-defined]
         """The replica of the project on this benchmark's engine."""
@@ -103,10 +103,11 @@ def serve_synthseg(engine: str, port: int) -> None:
         "serving.requests_per_min=0",
         "serving.image_seconds_per_min=0",
     ]
-    with haproxy("127.0.0.1") as environment:
+    config = load_config("embedded", settings)
+    with serve_environment(config) as environment:
         start_ray("", max(4, os.cpu_count() or 1), dashboard=False, verbose=False, actors_environment=environment)
         _start_serve(port)
-        serve.run(application(load_config("embedded", settings), replica))
+        serve.run(application(config, replica))
         sleep_forever()
 
 

