@@ -26,7 +26,6 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from typing import Any
 
 import aiohttp
 
+from serving.ports import free_port
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageEngine, ImageRequest
@@ -346,9 +346,7 @@ async def measure_server(server: str, engine: str, side_px: int, seconds: float)
 
 
 async def _loads(server: str, engine: str, side_px: int, ceiling: float, seconds: float) -> dict[str, dict[str, float]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     command = [sys.executable, "-m", "benchmarks.serving", "--serve", server, "--engine", engine, "--port", str(port)]
     said = Path(tempfile.mkstemp(suffix=".log")[1])
     with said.open("wb") as log:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from serving import haproxy_launcher
+from serving.ports import free_port
 from synthseg.config.schema import RunConfig
 
 _SWITCH: Final = "RAY_SERVE_ENABLE_HA_PROXY"
@@ -64,8 +64,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 def _free_ports() -> dict[str, str]:
     """Ports instead of Serve's fixed ones, so that a machine may have several servers."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in _PORTS]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return {name: str(probe.getsockname()[1]) for name, probe in zip(_PORTS, probes, strict=True)}
+    ports: set[int] = set()
+    while len(ports) < len(_PORTS):
+        ports.add(free_port("127.0.0.1"))
+    return {name: str(port) for name, port in zip(_PORTS, ports, strict=True)}

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from serving.keys import KeyStore, is_loopback, keys_path
+from serving.ports import free_port
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 from synthseg.engines.availability import check_endpoint, check_requirements
@@ -123,7 +124,7 @@ def _deploy(config: RunConfig, verbose: bool) -> int:
     if problem := server_shortage(config, cluster_room()):
         raise UsageProblem(problem)
     serving = config.serving
-    port = serving.port or _free_port(serving.host)
+    port = serving.port or free_port(serving.host)
     level = "INFO" if verbose else "WARNING"
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
@@ -190,12 +191,6 @@ def _ray_unheard() -> Iterator[None]:
     """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
     with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
         yield
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _url_host(host: str) -> str:
