@@ -43,7 +43,7 @@ def serve_environment(config: RunConfig) -> Iterator[dict[str, str]]:
         launcher.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, "-I", haproxy_launcher.__file__))} "$@"\n')
         launcher.chmod(0o700)
         if os.access(launcher, os.X_OK):  # not where /tmp is mounted without the right to execute
-            environment |= {_SWITCH: "1", "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher), **_files(Path(folder)), **_free_ports()}
+            environment |= {_SWITCH: "1", haproxy_launcher.BINARY: str(launcher), **_files(Path(folder)), **_free_ports()}
         yield environment
 
 

@@ -68,8 +68,11 @@ class Handle:
         self._failures = failures if failures is not None else []
         self._after = after
         self.responses: list[Response] = []
+        self.by_reference = True
 
-    def options(self, *, stream: bool = False, _by_reference: bool = True) -> Handle:
+    def options(self, *, stream: bool = False, _by_reference: bool | None = None) -> Handle:
+        assert stream or _by_reference is not None
+        self.by_reference = self.by_reference if _by_reference is None else _by_reference
         return self
 
     def __getattr__(self, method: str) -> Any:
@@ -93,6 +96,16 @@ def as_told(error: Exception, transport: str) -> Exception:
     """What a handle raises for `error` of a replica: itself over gRPC, wrapped where the call is an actor's."""
     told: Exception = pickle.loads(pickle.dumps(error))
     return told if transport == "grpc" else RayTaskError("answer", "traceback", told).as_instanceof_cause()
+
+
+@pytest.mark.parametrize(("switch", "by_reference"), [("1", False), ("0", True), (None, True)])
+def test_calls_go_by_grpc_where_this_process_is_told_so(monkeypatch: pytest.MonkeyPatch, switch: str | None, by_reference: bool) -> None:
+    monkeypatch.delenv("RAY_SERVE_USE_GRPC_BY_DEFAULT", raising=False)
+    if switch is not None:
+        monkeypatch.setenv("RAY_SERVE_USE_GRPC_BY_DEFAULT", switch)
+    image = Handle(None)
+    backend(image)
+    assert image.by_reference is by_reference
 
 
 def died() -> ActorDiedError:
