@@ -245,21 +245,33 @@ def test_a_tenant_neither_sees_nor_stops_anothers_job(bench: Bench) -> None:
     on(bench, scenario)
 
 
-def test_jobs_wait_for_their_turn_and_for_ray(tmp_path: Path) -> None:
+def test_jobs_wait_for_their_turn(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "serving.max_queued_jobs=2")
 
     async def scenario() -> None:
+        first = await bench.service.submit("ann", SPEC)
+        await bench.running(first)
+        second, third = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (2, 3)]
+        with pytest.raises(Overloaded):
+            await bench.service.submit("ann", {**SPEC, "seed": 4})
+        bench.runner.known[bench.last(first)] = Found("succeeded")
+        await bench.running(second)
+        assert (await bench.service.get("ann", third.job_id)).status == "queued"
+        await bench.service.submit("ann", {**SPEC, "seed": 4})
+
+    on(bench, scenario)
+
+
+def test_jobs_wait_for_ray(bench: Bench) -> None:
+    async def scenario() -> None:
         bench.runner.away = True
         first, second = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
-        with pytest.raises(Overloaded):
-            await bench.service.submit("ann", {**SPEC, "seed": 3})
         waiting = await bench.until(lambda found: found.status == "queued" and "No available agent" in found.message, first)
         assert "waiting for Ray" in waiting.message
         bench.runner.away = False
         await bench.running(first)
-        await bench.service.submit("ann", {**SPEC, "seed": 3})
-        assert (await bench.service.get("ann", second.job_id)).status == "queued"
         assert bench.last(first).endswith("-1")
+        assert (await bench.service.get("ann", second.job_id)).status == "queued"
         bench.runner.known[bench.last(first)] = Found("succeeded")
         await bench.running(second)
 
