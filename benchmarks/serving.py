@@ -342,7 +342,7 @@ async def measure_server(server: str, engine: str, side_px: int, seconds: float)
             "share": load["per_s"] / ceiling,
             "over_ms": load["p50_ms"] - alone_ms,
         }
-    return found
+    return {name: {key: round(number, 3) for key, number in load.items()} for name, load in found.items()}
 
 
 async def _loads(server: str, engine: str, side_px: int, ceiling: float, seconds: float) -> dict[str, dict[str, float]]:
