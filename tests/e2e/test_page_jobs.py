@@ -16,6 +16,8 @@ from tests.serving.live import LiveServer, live_server
 pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(900)]
 
 STAGE_MS = 400_000
+REFRESH_MS = 15_000
+"""The gallery asks for new images every four seconds."""
 
 
 def wait_for_stage(page: Page, stage: str, state: str) -> None:
@@ -63,11 +65,11 @@ def test_a_runs_progress_moves_its_images_show_and_it_stops(server: LiveServer, 
     wait_for_stage(page, "images", "done")
     expect(images.locator(".bar")).to_have_attribute("aria-valuenow", "100")
 
+    kept = httpx.get(f"{server.url}/v1/jobs/{job_id}/gallery").json()["data"]
+    for place in (0, 1):
+        expect(page.locator(f".shot >> nth={place}")).to_have_attribute("data-id", kept[place]["sample_id"], timeout=REFRESH_MS)
     page.locator(".shot img[src]").first.wait_for()
     page.locator(".shot").first.click()
-    sample = page.locator(".shot").first.get_attribute("data-id")
-    kept = httpx.get(f"{server.url}/v1/jobs/{job_id}/gallery").json()["data"]
-    assert kept[0]["sample_id"] == sample
     expect(page.locator("#viewer .words")).to_have_text(kept[0]["prompt"])
     expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", kept[0]["width"])
     page.keyboard.press("ArrowRight")

@@ -16,6 +16,7 @@ export class Gallery {
     this.urls = [];
     this.filter = "";
     this.asked = 0;
+    this.settled = false;
     this.more = make("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.load() }, make("span", { text: "Show more" }));
     this.chips = make("div", { class: "chips", role: "group", "aria-label": "Filter by class" });
     this.grid = make("div", { class: "gallery" });
@@ -31,9 +32,9 @@ export class Gallery {
     for (const url of this.urls.splice(0)) URL.revokeObjectURL(url);
   }
 
-  /** Ask for the first images while there are few; more only comes by the button. */
+  /** Ask for the first images until they are as many as fit and stay the same: workers publish out of order. More only comes by the button. */
   refresh() {
-    if (this.shots.size >= PAGE || Date.now() - this.asked < EVERY_MS) return;
+    if (this.settled || Date.now() - this.asked < EVERY_MS) return;
     this.asked = Date.now();
     this.load(0);
   }
@@ -49,7 +50,9 @@ export class Gallery {
   async load(offset = this.shots.size) {
     try {
       const { data } = await json(`${this.path}/gallery?offset=${offset}&limit=${PAGE}`, { signal: this.signal });
-      for (const sample of data) if (!this.shots.has(sample.sample_id)) this.add(sample);
+      const before = this.shots.size;
+      for (const [index, sample] of data.entries()) this.place(this.shots.get(sample.sample_id) ?? this.add(sample), offset + index);
+      if (offset === 0) this.settled = data.length === PAGE && this.shots.size === before;
       this.more.hidden = data.length < PAGE;
       this.empty.hidden = this.shots.size > 0;
       this.count.textContent = this.shots.size ? "The number is the CLIP score." : "";
@@ -69,9 +72,14 @@ export class Gallery {
       make("span", { class: "body" }, make("span", { class: "words", text: sample.prompt }), labels(sample)),
     );
     this.shots.set(sample.sample_id, shot);
-    this.grid.append(shot);
     this.watch.observe(shot);
     shot.hidden = Boolean(this.filter) && this.filter !== sample.owner;
+    return shot;
+  }
+
+  place(shot, index) {
+    const there = this.grid.children[index] ?? null;
+    if (there !== shot) this.grid.insertBefore(shot, there);
   }
 
   async fetch(shot) {
@@ -116,7 +124,7 @@ export class Gallery {
         ["sample", make("code", { text: sample.sample_id })],
       ],
       step: (by) => {
-        const shown = [...this.shots.values()].filter((other) => !other.hidden);
+        const shown = [...this.grid.children].filter((other) => !other.hidden);
         shown[shown.indexOf(shot) + by]?.click();
       },
     });
