@@ -31,7 +31,7 @@ class Gateway:
         """Serve calls this once. It waits for the engines, so a gateway that is up can answer."""
         backend = await ServeBackend.connect(self._config, *self._handles)
         jobs = RayJobService(self._config) if self._config.serving.jobs else None
-        app = create_app(backend, jobs, self._config, self._drain)
+        app = create_app(backend, jobs, self._config, self._drain, server_adds_id=True)
         if jobs is not None:
             jobs.start()  # those of an earlier server included
         return app

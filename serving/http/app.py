@@ -37,8 +37,10 @@ ROUTERS = (images.router, prompts.router, chat.router, models.router, job_routes
 """Every part of the API: `router(deps) -> APIRouter`."""
 
 
-def create_app(backend: Backend, jobs: JobService | None, config: RunConfig, drain: Drain | None = None) -> FastAPI:
-    """The endpoint, which `drain` closes. Without `jobs`, /v1/jobs answers that there are none.
+def create_app(
+    backend: Backend, jobs: JobService | None, config: RunConfig, drain: Drain | None = None, *, server_adds_id: bool = False
+) -> FastAPI:
+    """The endpoint, which `drain` closes. Without `jobs`, /v1/jobs answers that there are none. `server_adds_id` is ObserveMiddleware's.
 
     UsageProblem when serving.state_dir or the file of keys cannot be used.
     """
@@ -92,7 +94,7 @@ def create_app(backend: Backend, jobs: JobService | None, config: RunConfig, dra
     app.add_middleware(DrainMiddleware, drain=drain or Drain())
     if serving.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))
-    app.add_middleware(ObserveMiddleware, metrics=deps.metrics)
+    app.add_middleware(ObserveMiddleware, metrics=deps.metrics, server_adds_id=server_adds_id)
     tracing.install(app)
     return app
 

@@ -49,11 +49,15 @@ def _security_headers(path: str) -> dict[str, str]:
 
 
 class ObserveMiddleware:
-    """The outermost layer. `scope["state"]["headers"]` are added to the answer, `scope["state"]["log"]` to its log line."""
+    """The outermost layer. `scope["state"]["headers"]` are added to the answer, `scope["state"]["log"]` to its log line.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `server_adds_id`: whoever calls the application adds the request's own x-request-id to each answer, as Ray Serve does.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, server_adds_id: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._server_adds_id = server_adds_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run as an ASGI application."""
@@ -77,7 +81,8 @@ class ObserveMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
+                if request_id != given or not self._server_adds_id:
+                    headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
                 for name, value in {**_security_headers(route_path(scope)), **state["headers"]}.items():
                     headers.setdefault(name, value)

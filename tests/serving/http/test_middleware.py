@@ -69,6 +69,13 @@ def test_a_client_s_own_request_id_comes_back_unless_it_is_odd(client: TestClien
     assert client.get("/v1/models", headers={"x-request-id": "a b"}).headers["x-request-id"].startswith("req_")
 
 
+def test_an_id_that_the_server_adds_is_not_added_twice(backend: LocalBackend) -> None:
+    with TestClient(create_app(backend, None, backend.config, server_adds_id=True)) as client:
+        assert "x-request-id" not in client.get("/v1/models", headers={"x-request-id": "trace-7"}).headers
+        # The log has this one under an id of ours, which the client must be told.
+        assert client.get("/v1/models", headers={"x-request-id": "a b"}).headers["x-request-id"].startswith("req_")
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/nope", 404), ("DELETE", "/v1/models", 405), ("PUT", ROUTE, 405)])
 def test_routes_that_are_none_answer_in_the_same_shape(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
