@@ -9,5 +9,5 @@ import tempfile
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 # Tests neither read nor leave embeddings in the user's cache.
 if "SYNTHSEG_CACHE" not in os.environ:
-    os.environ["SYNTHSEG_CACHE"] = tempfile.mkdtemp(prefix="synthseg-test-cache-")
-    atexit.register(shutil.rmtree, os.environ["SYNTHSEG_CACHE"], ignore_errors=True)
+    os.environ["SYNTHSEG_CACHE"] = cache = tempfile.mkdtemp(prefix="synthseg-test-cache-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)

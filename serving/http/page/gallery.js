@@ -77,6 +77,7 @@ export class Gallery {
     return shot;
   }
 
+  /** Put the shot where the server has it. */
   place(shot, index) {
     const there = this.grid.children[index] ?? null;
     if (there !== shot) this.grid.insertBefore(shot, there);

@@ -5,7 +5,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,10 @@ from fastapi.testclient import TestClient
 from serving.http import errors, streams
 from serving.http.backend import DeadlineExceeded, EngineUnavailable
 from serving.http.streams import Event, event_stream, within
-from tests.serving.http.live import serve
+from tests.serving.http.live import serve, until
 from tests.serving.http.local_backend import LocalBackend
 
 BODY = {"prompt": "a boat on a lake", "size": "64x64"}
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def send_and_leave(address: str, body: dict[str, Any], act: Callable[[], None]) -> None:

@@ -262,10 +262,15 @@ def test_jobs_wait_for_their_turn(tmp_path: Path) -> None:
     on(bench, scenario)
 
 
-def test_jobs_wait_for_ray(bench: Bench) -> None:
+def test_jobs_wait_for_ray(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_queued_jobs=2")
+
     async def scenario() -> None:
         bench.runner.away = True
         first, second = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        with pytest.raises(Overloaded):
+            # The watch keeps taking one out of the queue and putting it back, so there may be room for one more.
+            [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (3, 4)]
         waiting = await bench.until(lambda found: found.status == "queued" and "No available agent" in found.message, first)
         assert "waiting for Ray" in waiting.message
         bench.runner.away = False
