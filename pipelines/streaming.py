@@ -6,8 +6,6 @@ A worker's errors travel as data: what Ray Data wraps around an exception loses 
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +21,8 @@ from synthseg.sizing.placement import WORKER_CPUS
 from synthseg.stacks import collect
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
+from training.own_process import own_process
 
-_END = object()
 _POLL_S = 1.0
 """How often a waiting driver looks whether Ctrl-C was pressed."""
 
@@ -93,43 +91,54 @@ def run_stage(
         num_cpus=WORKER_CPUS,
         num_gpus=num_gpus,
     )
-    finished: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=_consume, args=(dataset, finished), name="stage", daemon=True).start()
-    last_progress = time.monotonic()
-    while True:
+    with own_process(_answers, dataset) as answers:
+        while True:
+            try:
+                item = _next(answers, stall_timeout_s)
+            except TimeoutError:
+                folder.files.write("stacks.txt", collect(stacks).encode())
+                folder.event("stalled", seconds=stall_timeout_s)
+                raise RunFailure(
+                    f"stalled: no shard finished for {stall_timeout_s:.0f} s; the stacks are in {folder.files.path('stacks.txt')}; "
+                    "the same command resumes"
+                ) from None
+            if item is None:
+                return
+            if "error" in item:
+                if item["kind"]:
+                    raise _KINDS[item["kind"]](item["error"])
+                folder.event("worker_error", error=item["error"], traceback=item["traceback"])
+                raise RunFailure(f"{item['error']} (the traceback is in {folder.files.path('events.jsonl')})")
+            yield item["summary"]
+
+
+def _next(answers: ray.ObjectRefGenerator[dict[str, Any]], timeout_s: float) -> dict[str, Any] | None:
+    """The next answer, None when there are no more. TimeoutError after `timeout_s`, KeyboardInterrupt when one was asked for."""
+    give_up = time.monotonic() + timeout_s
+    while not ray.wait([answers], timeout=min(_POLL_S, timeout_s))[0]:
         interrupt.check()
-        try:
-            item = finished.get(timeout=min(_POLL_S, stall_timeout_s))
-        except queue.Empty:
-            if time.monotonic() - last_progress < stall_timeout_s:
-                continue
-            folder.files.write("stacks.txt", collect(stacks).encode())
-            folder.event("stalled", seconds=stall_timeout_s)
-            raise RunFailure(
-                f"stalled: no shard finished for {stall_timeout_s:.0f} s; the stacks are in {folder.files.path('stacks.txt')}; "
-                "the same command resumes"
-            ) from None
-        last_progress = time.monotonic()
-        if item is _END:
-            return
-        if isinstance(item, BaseException):
-            if is_full(item):
-                raise disk_full(item) from item
-            raise RunFailure(f"ray: {str(item).strip().splitlines()[-1]}; the same command resumes") from item
-        if "error" in item:
-            if item["kind"]:
-                raise _KINDS[item["kind"]](item["error"])
-            folder.event("worker_error", error=item["error"], traceback=item["traceback"])
-            raise RunFailure(f"{item['error']} (the traceback is in {folder.files.path('events.jsonl')})")
-        yield item["summary"]
+        if time.monotonic() > give_up:
+            raise TimeoutError
+    interrupt.check()
+    try:
+        return ray.get(next(answers))
+    except StopIteration:
+        return None
+    except ray.exceptions.RayError as error:
+        return _broken(error)
 
 
-def _consume(dataset: ray.data.Dataset, finished: queue.Queue[Any]) -> None:
+def _answers(dataset: ray.data.Dataset) -> Iterator[dict[str, Any]]:
+    """What the workers answer, as it comes; what Ray Data raises instead ends it as their failure would."""
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for answer in batch.column("answer").to_pylist():
-                finished.put(json.loads(answer))
-    except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
-        finished.put(error)
-        return
-    finished.put(_END)
+                yield json.loads(answer)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the driver raises it
+        yield _broken(error)
+
+
+def _broken(error: Exception) -> dict[str, Any]:
+    if is_full(error):
+        return _describe(error)
+    return _describe(RunFailure(f"ray: {str(error).strip().splitlines()[-1]}; the same command resumes"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from synthseg.errors import RunFailure
 from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
 from training.loop import HEARTBEAT
+from training.own_process import own_process
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
@@ -49,8 +48,6 @@ def train_workers(
     """
     scratch = out_dir / "ray"
     use_gpu = ray.cluster_resources().get("GPU", 0) >= num_workers
-    # Ray would try for ever to find room for the workers.
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(stall_timeout_s)
     trainer = TorchTrainer(
         _Registered(worker, stacks),
         train_loop_config=dict(settings),
@@ -65,7 +62,8 @@ def train_workers(
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        _fit(name, trainer, out_dir, stall_timeout_s, stacks)
+        with own_process(_fit, trainer, stall_timeout_s) as fitted:
+            _wait(name, fitted, out_dir, stall_timeout_s, stacks)
     except train.TrainingFailedError as error:
         if type(getattr(error, "controller_failure", None)).__name__ == "WorkerGroupStartupTimeoutError":
             room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
@@ -77,6 +75,8 @@ def train_workers(
         if full := next((failure for failure in failures if is_full(failure)), None):
             raise disk_full(full, str(out_dir)) from error
         raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}") from error
+    except ray.exceptions.RayError as error:
+        raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         for path in out_dir.glob(f"{HEARTBEAT}-*"):
@@ -94,34 +94,29 @@ class _Registered:
         self._worker(settings)
 
 
-def _fit(name: str, trainer: TorchTrainer, out_dir: Path, stall_timeout_s: float, stacks: Path) -> None:
-    """`trainer.fit()`, watched from here while another thread waits in it."""
-    ended: queue.Queue[BaseException | None] = queue.Queue()
+def _fit(trainer: TorchTrainer, start_timeout_s: float) -> train.TrainingFailedError | None:
+    """Train; what Ray Train says went wrong is returned as it is, for Ray would wrap what is raised."""
+    # Ray would try for ever to find room for the workers.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(start_timeout_s)
+    try:
+        trainer.fit()
+    except train.TrainingFailedError as error:
+        return error
+    return None
 
-    def fit() -> None:
-        try:
-            trainer.fit()
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            ended.put(error)
-        else:
-            ended.put(None)
 
-    threading.Thread(target=fit, name=f"{name} training", daemon=True).start()
+def _wait(name: str, fitted: ray.ObjectRef[train.TrainingFailedError | None], out_dir: Path, stall_timeout_s: float, stacks: Path) -> None:
+    """Wait for `_fit` and raise what it returned, or RunFailure when the workers show no sign of life any more."""
     started = time.time()
-    while True:
-        try:
-            error = ended.get(timeout=min(_POLL_S, stall_timeout_s))
-        except queue.Empty:
-            beats = [path.stat().st_mtime for path in out_dir.glob(f"{HEARTBEAT}-*")]
-            # Ray itself ends a start that finds no room, and says why: leave it the time to.
-            patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S
-            if time.time() - max([started, *beats]) > patience_s:
-                (out_dir / "stacks.txt").write_text(collect(stacks))
-                raise RunFailure(
-                    f"stalled: {name} training made no step for {patience_s:.0f} s; the stacks are in {out_dir / 'stacks.txt'}; "
-                    "the same command resumes"
-                ) from None
-            continue
-        if error is not None:
-            raise error
-        return
+    while not ray.wait([fitted], timeout=min(_POLL_S, stall_timeout_s))[0]:
+        beats = [path.stat().st_mtime for path in out_dir.glob(f"{HEARTBEAT}-*")]
+        # Ray itself ends a start that finds no room, and says why: leave it the time to.
+        patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S
+        if time.time() - max([started, *beats]) > patience_s:
+            (out_dir / "stacks.txt").write_text(collect(stacks))
+            raise RunFailure(
+                f"stalled: {name} training made no step for {patience_s:.0f} s; the stacks are in {out_dir / 'stacks.txt'}; "
+                "the same command resumes"
+            )
+    if error := ray.get(fitted):
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,8 +143,10 @@ def test_a_dead_worker_is_replaced_and_loses_no_shard(session: None, tmp_path: P
     assert sorted(row["name"] for row in found) == ["shard-0", "shard-1", "shard-2"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_hang_ends_with_the_stacks_of_the_worker(session: None, tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
     with pytest.raises(RunFailure, match="stalled: no shard finished for 8 s"):
         run(shards("hang"), tmp_path, stall_timeout_s=8)
     assert "hang_here" in (tmp_path / "stacks.txt").read_text()
+    # A thread that is still inside Ray when it shuts down would take the process with it.
+    assert set(threading.enumerate()) <= threads

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,9 +74,12 @@ def test_a_full_disk_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
 
 
 def test_a_training_that_hangs_ends_with_its_stacks(cluster: None, tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
     with pytest.raises(RunFailure, match=r"^stalled: toy training made no step for 3 s; the stacks are in "):
         train_toy(hang_here, {"out_dir": str(tmp_path)}, tmp_path, 1, stall_timeout_s=3)
     assert "hang_here" in (tmp_path / "stacks.txt").read_text()
+    # A thread that is still inside Ray when it shuts down would take the process with it.
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_cluster_without_room_ends_the_training(cluster: None, tmp_path: Path) -> None:
