@@ -64,7 +64,7 @@ def train_workers(
     try:
         with own_process(_fit, trainer, stall_timeout_s) as fitted:
             _wait(name, fitted, out_dir, stall_timeout_s, stacks)
-    except train.TrainingFailedError as error:
+    except (train.TrainingFailedError, ray.exceptions.RayError) as error:
         if type(getattr(error, "controller_failure", None)).__name__ == "WorkerGroupStartupTimeoutError":
             room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
             raise RunFailure(
@@ -75,8 +75,6 @@ def train_workers(
         if full := next((failure for failure in failures if is_full(failure)), None):
             raise disk_full(full, str(out_dir)) from error
         raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}") from error
-    except ray.exceptions.RayError as error:
-        raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         for path in out_dir.glob(f"{HEARTBEAT}-*"):

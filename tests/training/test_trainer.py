@@ -66,6 +66,13 @@ def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_fails_before_the_workers_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text("a file where Ray's folder goes")
+    with pytest.raises(RunFailure, match=r"^toy training failed: \w*Error: .*") as raised:
+        train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 1)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_full_disk_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     with pytest.raises(DiskFull, match=rf"^out: no space left to write '{path}'; free some and run the same command again$"):
