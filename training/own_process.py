@@ -21,7 +21,7 @@ class _Process:
         return function(*arguments)
 
     def iterate(self, function: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
-        for item in function(*arguments):  # noqa: UP028 - Ray wants a generator all the way
+        for item in function(*arguments):  # noqa: UP028 - Ray calls send(), which `yield from` hands on
             yield item
 
 

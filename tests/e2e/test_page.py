@@ -23,8 +23,9 @@ from synthseg.config.schema import RunConfig
 from synthseg.engines.image import ImageRequest
 from synthseg.engines.painter import PainterEngine
 from tests.e2e.browser import Visitor, open_browser
-from tests.serving.http.live import serve, until
+from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.server]
 

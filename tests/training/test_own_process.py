@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from tests.waiting import until
 from training.own_process import own_process
 
 
@@ -19,14 +20,6 @@ def cluster() -> Iterator[None]:
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Wait until `holds()`; AssertionError when it does not come to that."""
-    end = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def give_up(function: Callable[[Path], object], folder: Path, after: str) -> None:
@@ -60,8 +53,7 @@ def double(number: int) -> int:
 
 
 def count(most: int) -> Iterator[int]:
-    for number in range(most):  # noqa: UP028 - Ray's generator tasks want a generator all the way
-        yield number
+    yield from range(most)
 
 
 def test_values_come_back(cluster: None) -> None:

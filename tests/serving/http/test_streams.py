@@ -17,8 +17,9 @@ from fastapi.testclient import TestClient
 from serving.http import errors, streams
 from serving.http.backend import DeadlineExceeded, EngineUnavailable
 from serving.http.streams import Event, event_stream, within
-from tests.serving.http.live import serve, until
+from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
+from tests.waiting import until
 
 BODY = {"prompt": "a boat on a lake", "size": "64x64"}
 
