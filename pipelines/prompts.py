@@ -12,7 +12,7 @@ import pyarrow as pa
 from serving.build import text_handle
 from serving.client import generate_texts
 from synthseg.config.schema import RunConfig
-from synthseg.engines.registry import build_scorer
+from synthseg.engines.registry import build_prompt_check, build_scorer
 from synthseg.engines.template_text import TemplateEngine
 from synthseg.ids import derive_seed
 from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
@@ -62,7 +62,8 @@ class PromptWorker:
 
     def _build(self, generate: Generate, digest: str) -> PromptAgent:
         config = self._config
-        return PromptAgent(config.prompts, taxonomy(config.taxonomy), self._scorer, generate, config.class_infos(), digest)
+        known, infos, check = taxonomy(config.taxonomy), config.class_infos(), build_prompt_check(config)
+        return PromptAgent(config.prompts, known, self._scorer, generate, infos, digest, check)
 
     def _summary(self, found: ClassPrompts, num_compared: int) -> dict[str, Any]:
         """Counts of the class, and the diversity of its first `num_compared` target prompts."""

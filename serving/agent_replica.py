@@ -23,7 +23,7 @@ from serving.client import give_up
 from serving.http.backend import EngineStats, FoundPrompt, RefinedPrompt
 from serving.replicas import Answer, replica_name
 from synthseg.config.schema import RunConfig
-from synthseg.engines.registry import build_scorer
+from synthseg.engines.registry import build_prompt_check, build_scorer
 from synthseg.engines.scorer import Embeddings, Scorer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.prompts.agent import Generate, PromptAgent
@@ -71,6 +71,7 @@ class PromptAgentReplica:
         self._text = text
         self._taxonomy = taxonomy(config.taxonomy)
         self._scorer = _SharedScorer(build_scorer(config))
+        self._prompt_check = build_prompt_check(config)
         self._limit = config.serving.prompt_agent.max_ongoing_requests
         self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix="agent")
         self._ongoing = self._done = 0
@@ -89,7 +90,9 @@ class PromptAgentReplica:
                     loop.call_soon_threadsafe(found.put_nowait, _found(row, info.name))
 
         def work(generate: Generate) -> None:
-            PromptAgent(section, self._taxonomy, self._scorer, generate, self._config.class_infos()).run_class(info, seed, on_round)
+            infos = self._config.class_infos()
+            agent = PromptAgent(section, self._taxonomy, self._scorer, generate, infos, prompt_check=self._prompt_check)
+            agent.run_class(info, seed, on_round)
 
         running = asyncio.ensure_future(self._in_thread(work, deadline_s))
         running.add_done_callback(lambda _: found.put_nowait(None))
@@ -104,7 +107,9 @@ class PromptAgentReplica:
         """The better wording of a prompt, or the prompt and why it stays; TimeoutError after `deadline_s`."""
         infos = self._taxonomy.select(class_names)
         better = await self._in_thread(
-            lambda generate: PromptRefiner(self._config.prompts, self._taxonomy, self._scorer, generate).refine(prompt, infos, seed),
+            lambda generate: PromptRefiner(self._config.prompts, self._taxonomy, self._scorer, generate, self._prompt_check).refine(
+                prompt, infos, seed
+            ),
             deadline_s,
         )
         return RefinedPrompt(better.text, better.quality, better.reason)

@@ -57,6 +57,48 @@ class ImageEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PromptRefusal:
+    """Why an image engine makes no image of a prompt."""
+
+    reason: str
+    """One word for it, counted beside the agent's own reasons."""
+    advice: str
+    """A sentence on what the caption lacks, told to the language model that writes it again."""
+
+
+class PromptCheck(Protocol):
+    """What an image engine knows about prompts before its weights are loaded. The agent asks it before it accepts a prompt.
+
+    It is cheap, needs no GPU, and any number of threads may ask it.
+    """
+
+    @property
+    def max_words(self) -> int | None:
+        """Words that the engine reads of any prompt; None where it reads all."""
+        ...
+
+    def refusal(self, prompt: str, /) -> PromptRefusal | None:
+        """Why the engine would make no image of `prompt`, or None where it makes one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnyPrompt:
+    """The check of an engine that takes every prompt."""
+
+    max_words: int | None = None
+
+    def refusal(self, _: str, /) -> PromptRefusal | None:
+        """None, for every prompt."""
+        return None
+
+
+def at_most(max_words: int, check: PromptCheck) -> int:
+    """`max_words`, or what the engine reads where that is less."""
+    return max_words if check.max_words is None else min(max_words, check.max_words)
+
+
 ShowPreview = Callable[[int, GeneratedImage], None]
 """Takes the index of a request and an unfinished picture of it; called on the engine's thread."""
 IsWanted = Callable[[int], bool]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg.engines.image import ImageRequest
+from synthseg.engines.painter_prompts import can_paint
 from synthseg.scenes.casting import choose_place
 from synthseg.scenes.composition import compose
 from synthseg.scenes.grammar import read_prompt
@@ -24,7 +25,7 @@ def paint_empty_scene(request: ImageRequest) -> NDArray[np.uint8] | None:
     """
     wish = read_prompt(request.prompt, request.negative_prompt)
     fits = all(MIN_SIDE <= side <= MAX_SIDE for side in (request.width, request.height))
-    if not fits or (not wish.objects and wish.place is None):
+    if not fits or not can_paint(wish):
         return None
     rng = painting_rng(request.prompt, request.negative_prompt, request.seed, request.width, request.height)
     place = choose_place(wish, rng)

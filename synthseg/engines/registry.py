@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthseg.config.schema import RunConfig
-from synthseg.engines.image import ImageEngine
+from synthseg.engines.image import AnyPrompt, ImageEngine, PromptCheck
 from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import TextEngine
 from synthseg.errors import UsageProblem
@@ -39,6 +39,15 @@ def build_image_engine(config: RunConfig) -> ImageEngine:
     from synthseg.engines.diffusers_engine import DiffusersEngine
 
     return DiffusersEngine(images)
+
+
+def build_prompt_check(config: RunConfig) -> PromptCheck:
+    """What the image engine of `images.engine` knows about prompts; neither its weights nor its libraries are loaded."""
+    if config.images.engine == "painter":
+        from synthseg.engines.painter_prompts import PainterPromptCheck
+
+        return PainterPromptCheck(config.images.negative_prompt)
+    return AnyPrompt()
 
 
 def build_scorer(config: RunConfig) -> Scorer:

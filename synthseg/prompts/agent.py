@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from synthseg.config.schema import PromptsConfig
+from synthseg.engines.image import AnyPrompt, PromptCheck, at_most
 from synthseg.engines.scorer import Embeddings, Scorer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import derive_seed, prompt_id
@@ -36,6 +37,8 @@ EndedBecause = Literal["quota", "acceptance_floor", "max_rounds"]
 _FIRST_PASS_RATE = 0.75
 _LOWEST_PASS_RATE = 0.25
 _EXPAND_SHARE = 0.5
+_MOST_DRAWS = 8
+"""Draws of T(c) until one stands for a prompt that the image engine takes; where none does, the first is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class _Candidate:
     text: str
     parent_id: str = ""
     reason: str = ""
+    advice: str = ""
+    """What the image engine says of a prompt that it refuses."""
     embedding: Embeddings | None = None
     marks: tuple[int, int, int] | None = None
     class_similarity: float | None = None
@@ -129,11 +134,13 @@ class PromptAgent:
         generate: Generate,
         classes: Sequence[ClassInfo] = (),
         engine: str = "",
+        prompt_check: PromptCheck | None = None,
     ) -> None:
         """`classes` are those of the run (default: all): only they may stand in a row's `class_ids`. `engine` names the text engine
-        in the rows.
+        in the rows. `prompt_check` is the image engine's: what it refuses is never accepted.
         """
-        self._config = config
+        self._check = prompt_check or AnyPrompt()
+        self._config = config.model_copy(update={"max_words": at_most(config.max_words, self._check)})
         self._taxonomy = taxonomy
         self._scorer = scorer
         self._generate = generate
@@ -221,7 +228,10 @@ class PromptAgent:
         planned: list[tuple[Kind, Slots]] = []
         for slot, kind in enumerate(kinds):
             rng = np.random.default_rng(derive_seed(state.seed, state.info.name, number, slot, "slots"))
-            planned.append((kind, coverage.propose(kind, rng)))
+            draws = (coverage.propose(kind, rng) for _ in range(_MOST_DRAWS))
+            first = next(draws)
+            paintable = (filling for filling in itertools.chain([first], draws) if self._check.refusal(filling.text()) is None)
+            planned.append((kind, next(paintable, first)))
         return planned
 
     def _write(self, state: _ClassState, number: int) -> list[_Candidate]:
@@ -262,7 +272,7 @@ class PromptAgent:
         lacking = self._lacking(state, drafts)
         refused = []
         for is_context in (False, True):
-            again = [draft for draft in drafts if (draft.kind == "context") == is_context and rewritable(draft.reason)]
+            again = [draft for draft in drafts if (draft.kind == "context") == is_context and (draft.advice or rewritable(draft.reason))]
             refused += again[: math.ceil(lacking[is_context] / state.pass_rate)]
         requests = [
             write_request(
@@ -272,6 +282,7 @@ class PromptAgent:
                 [draft.slots],
                 derive_seed(state.seed, state.info.name, number, draft.slot, "rewrite"),
                 refused=draft.reason,
+                advice=draft.advice,
             )
             for draft in refused
         ]
@@ -297,6 +308,8 @@ class PromptAgent:
             candidate.reason = candidate.reason or self._mentions.fault(
                 candidate.text, state.info.class_id, candidate.kind, profile(state.info)
             )
+            if not candidate.reason and (refusal := self._check.refusal(candidate.text)) is not None:
+                candidate.reason, candidate.advice = refusal.reason, refusal.advice
         self._measure(state, [candidate for candidate in candidates if not candidate.reason])
         alive = [candidate for candidate in candidates if not candidate.reason]
         waiting = [[c for c in alive if (c.kind == "context") == is_context] for is_context in (False, True)]

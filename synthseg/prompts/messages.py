@@ -67,9 +67,11 @@ def write_request(
     seed: int,
     example: tuple[Slots, str] | None = None,
     refused: str = "",
+    advice: str = "",
 ) -> TextRequest:
     """Ask for one caption a filling in `slots`. `example` (an accepted prompt with its slots) is expanded in place of the stock
-    example; `refused` is the reason an earlier caption for the same slots was refused. `subject` PLACE asks for a context prompt.
+    example; `refused` is the reason an earlier caption for the same slots was refused, `advice` the image engine's own sentence on it.
+    `subject` PLACE asks for a context prompt.
     """
     many = len(slots) > 1
     what = f"{len(slots)} photo captions" if many else "a photo caption"
@@ -78,7 +80,8 @@ def write_request(
     stock = _PLACE_EXAMPLE if subject == PLACE else next(e for e in _EXAMPLES if e[0] not in subject)
     shown, caption = example or stock[1:]
     reply = f'{{"captions":["{caption}"]}}' if many else f'{{"caption":"{caption}"}}'
-    hint = f"{_REASONS[refused].format(subject=subject)} Write it again: " if refused else ""
+    advice = advice or (_REASONS[refused].format(subject=subject) if refused else "")
+    hint = f"{advice} Write it again: " if advice else ""
     return TextRequest(
         messages=(
             {"role": "system", "content": system},

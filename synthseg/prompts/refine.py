@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthseg.config.schema import PromptsConfig
+from synthseg.engines.image import AnyPrompt, PromptCheck, at_most
 from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import derive_seed
@@ -20,6 +21,7 @@ from synthseg.prompts.vocabulary import COUNTS, LIGHTS, SCALES, SCENES, VIEWS, W
 from synthseg.taxonomy import ClassInfo, Taxonomy
 
 NUM_CANDIDATES = 4
+_MOST_TAIL_WORDS = 8
 _TAILS = {**LIGHTS, **WEATHERS, **VIEWS, **SCALES}
 """What a candidate that left it out is given back at its end."""
 
@@ -37,9 +39,17 @@ class PromptRefiner:
     """Rewrites single prompts. Equal arguments and an engine that answers equal requests alike give equal texts."""
 
     def __init__(
-        self, config: PromptsConfig, taxonomy: Taxonomy, scorer: Scorer, generate: Callable[[Sequence[TextRequest]], list[TextReply]]
+        self,
+        config: PromptsConfig,
+        taxonomy: Taxonomy,
+        scorer: Scorer,
+        generate: Callable[[Sequence[TextRequest]], list[TextReply]],
+        prompt_check: PromptCheck | None = None,
     ) -> None:
-        self._config = config
+        """`prompt_check` is the image engine's: a rewording that it refuses replaces no prompt."""
+        self._check = prompt_check or AnyPrompt()
+        self._config = config.model_copy(update={"max_words": at_most(config.max_words, self._check)})
+        self._longest = at_most(config.max_words + _MOST_TAIL_WORDS, self._check)
         self._taxonomy = taxonomy
         self._scorer = scorer
         self._generate = generate
@@ -66,12 +76,16 @@ class PromptRefiner:
         faults: list[str] = []
         for reply in self._generate(requests):
             text = _with_tails(shorten(repair(parse_captions(reply.text, 1)[0]), self._config.max_words), said)
-            fault = form_fault(text, self._config.max_words + 8) or self._fault(text, prompt, main, wanted, said)
+            fault = form_fault(text, self._longest) or self._fault(text, prompt, main, wanted, said)
             if fault:
                 faults.append(fault)
             elif text not in texts:
                 texts.append(text)
         qualities = self._qualities([prompt, *texts], main, seed)
+        unpaintable = self._check.refusal(prompt)
+        if unpaintable and texts:  # any of them makes a picture, and the prompt itself makes none
+            best = int(np.argmax(qualities[1:]))
+            return Refinement(texts[best], qualities[best + 1])
         best = int(np.argmax(qualities))  # the first of equals, so the prompt stays where nothing is better
         if best:
             return Refinement(texts[best - 1], qualities[best])
@@ -86,7 +100,10 @@ class PromptRefiner:
         if found - wanted:
             return "class_added"
         # An own rule of rewording: a better sentence about another picture is no help.
-        return "forgetful" if said - _said(text, profile(main)) else ""
+        if said - _said(text, profile(main)):
+            return "forgetful"
+        refusal = self._check.refusal(text)
+        return refusal.reason if refusal else ""
 
     def _qualities(self, texts: Sequence[str], main: ClassInfo, seed: int) -> list[float]:
         """Quality of each text in [0, 1], by the LLM's marks and the similarity to the class, as the agent mixes them."""

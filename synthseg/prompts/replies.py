@@ -13,7 +13,7 @@ REASONS: Final = (
     "unparseable", "too_short", "too_long", "repetitive", "not_english", "class_missing", "negated", "class_present", "context_present",
     "off_class", "other_class_dominates", "low_quality", "near_duplicate", "quota_met",
 )  # fmt: skip
-"""Every reason for which a candidate may be refused."""
+"""Every reason of the agent's own for which a candidate may be refused; an image engine's check adds its own."""
 
 MIN_WORDS: Final = 5
 RATING_KEYS: Final = ("fluency", "realism", "visible")

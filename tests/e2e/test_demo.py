@@ -29,6 +29,7 @@ def test_enough_images_of_enough_classes_are_kept(measured: dict[str, Any]) -> N
     assert samples["ok"] >= MIN_KEPT
     assert sum(counts["ok"] > 0 for counts in samples["per_class"].values()) >= MIN_CLASSES
     assert samples["ok"] + samples["dropped"] + samples["failed"] == samples["planned"]
+    assert samples["failed"] == 0
 
 
 def test_training_is_worth_its_time(measured: dict[str, Any]) -> None:

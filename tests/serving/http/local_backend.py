@@ -13,7 +13,7 @@ from serving.batching import DrainBatcher, QueueFull
 from serving.http.backend import EngineStats, FoundPrompt, ImageEvent, ModelInfo, Overloaded, Readiness, RefinedPrompt
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
-from synthseg.engines.registry import build_image_engine, build_scorer, build_text_engine
+from synthseg.engines.registry import build_image_engine, build_prompt_check, build_scorer, build_text_engine
 from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import StreamingTextEngine, TextEngine, TextReply, TextRequest
 from synthseg.prompts.agent import PromptAgent
@@ -138,7 +138,8 @@ class LocalBackend:
     async def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
         info = self._taxonomy.select([class_name])[0]
         section = self.config.prompts.model_copy(update={"prompts_per_class": count, "context_prompts_per_class": 0})
-        agent = PromptAgent(section, self._taxonomy, self.scorer, self.text_engine.generate, self.config.class_infos())
+        infos, check = self.config.class_infos(), build_prompt_check(self.config)
+        agent = PromptAgent(section, self._taxonomy, self.scorer, self.text_engine.generate, infos, prompt_check=check)
         loop = asyncio.get_running_loop()
         rows: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
@@ -155,7 +156,8 @@ class LocalBackend:
         await running
 
     async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
-        refiner = PromptRefiner(self.config.prompts, self._taxonomy, self.scorer, self.text_engine.generate)
+        check = build_prompt_check(self.config)
+        refiner = PromptRefiner(self.config.prompts, self._taxonomy, self.scorer, self.text_engine.generate, check)
         better = await asyncio.to_thread(refiner.refine, prompt, self._taxonomy.select(class_names), seed)
         return RefinedPrompt(better.text, better.quality, better.reason)
 

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg.config.schema import PromptsConfig
+from synthseg.engines.image import GeneratedImage, ImageRequest
+from synthseg.engines.painter import PainterEngine
+from synthseg.engines.painter_prompts import PainterPromptCheck
 from synthseg.engines.template_text import TemplateEngine
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.prompts.agent import ClassPrompts, PromptAgent
@@ -182,3 +185,61 @@ def test_rounds_are_shown_as_they_end(scorer: Any) -> None:
     result = agent.run_class(HORSE, 1, on_round)
     assert shown == result.candidates
     assert sizes == [report.candidates for report in result.rounds]
+
+
+def test_what_the_image_engine_refuses_is_never_accepted_and_is_counted(scorer: Any) -> None:
+    hut = json.dumps({"caption": "A shepherd's hut in the cloudy light of dusk"})
+    asked: list[str] = []
+
+    def write(request: TextRequest) -> str:
+        asked.append(request.messages[-1]["content"])
+        return hut
+
+    sheep = VOC.by_id(17)
+    changes = config(prompts_per_class=1, context_prompts_per_class=2, max_rounds=2)
+    loose = PromptAgent(changes, VOC, scorer, answer(write)).run_class(sheep, 4)
+    assert any(row["accepted"] for row in loose.candidates), "without the check the hut is a good context prompt"
+    asked.clear()
+    result = PromptAgent(changes, VOC, scorer, answer(write), prompt_check=PainterPromptCheck()).run_class(sheep, 4)
+    assert not result.accepted
+    refused = [row for row in result.candidates if row["kind"] == "context"]
+    assert {row["reason"] for row in refused} == {"unpaintable"}
+    assert sum(report.reasons["unpaintable"] for report in result.rounds) == len(refused)
+    assert any("named no place that can be painted. Write it again: " in text for text in asked)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(VOC.classes), st.integers(0, 1 << 20))
+def test_whatever_the_agent_accepts_the_painter_paints(info: Any, seed: int) -> None:
+    from tests.synthseg.prompts.conftest import HashedScorer
+
+    changes = config(prompts_per_class=4, context_prompts_per_class=3, requests_per_round=8, calibration_draws=8)
+    agent = PromptAgent(changes, VOC, HashedScorer(512), TemplateEngine().generate, prompt_check=PainterPromptCheck())
+    result = agent.run_class(info, seed)
+    assert result.accepted
+    requests = [ImageRequest(row["text"], 1, 32, 32) for row in result.accepted]
+    assert all(isinstance(image, GeneratedImage) for image in PainterEngine().generate(requests))
+
+
+def test_a_place_that_the_image_engine_knows_is_asked_for(scorer: Any) -> None:
+    """Of the surroundings of a sheep the painter knows two of three."""
+    agent = PromptAgent(
+        config(prompts_per_class=1, context_prompts_per_class=3), VOC, scorer, TemplateEngine().generate, prompt_check=PainterPromptCheck()
+    )
+    result = agent.run_class(VOC.by_id(17), 4)
+    contexts = [row for row in result.candidates if row["kind"] == "context"]
+    assert contexts
+    assert all(row["reason"] != "unpaintable" for row in contexts)
+
+
+def test_a_caption_is_as_long_as_the_image_engine_reads(scorer: Any) -> None:
+    long = json.dumps({"caption": "A brown horse galloping quickly over dry yellow grass by the barn and a tree near the lake"})
+    changes = config(context_prompts_per_class=0, bare_share=0, max_rounds=1, max_words=30)
+    texts = PromptAgent(changes, VOC, scorer, answer(lambda r: long)).run_class(HORSE, 1).candidates
+    assert {len(row["text"].split()) for row in texts} == {18}
+    texts = (
+        PromptAgent(changes, VOC, scorer, answer(lambda r: long), prompt_check=PainterPromptCheck(max_words=12))
+        .run_class(HORSE, 1)
+        .candidates
+    )
+    assert {row["text"] for row in texts} == {"A brown horse galloping quickly over dry yellow grass by the barn"}

@@ -7,6 +7,7 @@ import pytest
 
 from synthseg.config.loading import load_config
 from synthseg.config.schema import PromptsConfig
+from synthseg.engines.image import PromptRefusal
 from synthseg.engines.llama import LlamaEngine
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.prompts.messages import read_request
@@ -98,3 +99,30 @@ def test_smollm_rewords_alike_twice_and_keeps_the_class(scorer: Any) -> None:
     assert first == second
     assert "horses" in first.text.lower()
     print(first)  # noqa: T201
+
+
+_SNOWY = "A horse standing beside a wall in the snow"
+
+
+class OnlySnow:
+    """An image engine that paints nothing without snow."""
+
+    max_words: int | None = None
+
+    def refusal(self, prompt: str, /) -> PromptRefusal | None:
+        return None if "snow" in prompt else PromptRefusal("no_snow", "The caption named no snow.")
+
+
+@pytest.mark.parametrize(
+    ("captions", "text", "reason"),
+    [
+        (["A horse standing beside a wall in town", _SNOWY], _SNOWY, ""),
+        (["A horse standing beside a wall in town"], "a horse", "every rewording was refused (no_snow)"),
+    ],
+)  # fmt: skip
+def test_a_rewording_that_the_image_engine_refuses_replaces_no_prompt(scorer: Any, captions: list[str], text: str, reason: str) -> None:
+    """Where it refuses the prompt itself, a rewording that it takes is better, whatever its marks."""
+    filled = [*captions, *captions[-1:] * (NUM_CANDIDATES - len(captions))]
+    marks = {"a horse": 5, _SNOWY: 1}
+    found = PromptRefiner(CONFIG, VOC, scorer, Writer(filled, marks), OnlySnow()).refine("a horse", [HORSE], 3)
+    assert (found.text, found.reason) == (text, reason)
