@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
+import secrets
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -82,7 +85,7 @@ class LlamaEngine:
         params.verbosity = _QUIET
         params.cpuparams.n_threads = num_threads
         params.cpuparams_batch.n_threads = num_threads
-        self._server = xllamacpp.Server(params)
+        self._server = _unreachable_server(params)
         self._lock = threading.Lock()
         # A server that is destroyed before its loop has served anything never ends; one token makes sure the loop runs.
         self.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1)])
@@ -116,6 +119,29 @@ class LlamaEngine:
         except ValueError as error:
             # A schema that no grammar can be made of is the one thing that is raised instead of answered.
             raise RequestRefused(f"prompts.engine: llama.cpp refused a request: {error}") from error
+
+
+def _unreachable_server(params: Any) -> Any:
+    """The `Server` of xllamacpp. It cannot be had without its HTTP server, which knows no key and answers pages of any origin.
+
+    So that one listens on a Unix socket in a folder of our own, which is gone before this returns: nobody can connect, from this machine
+    or another. A random key and closed pages stand behind that. Our own calls do not go through HTTP.
+    """
+    import xllamacpp
+
+    params.api_keys = [secrets.token_urlsafe(32)]
+    params.cors_origins = ""
+    params.cors_credentials = False
+    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = params.ui = False
+    params.n_threads_http = 1
+    with tempfile.TemporaryDirectory(prefix="synthseg-llama-") as folder:
+        # A socket's path may have 107 bytes, which a long TMPDIR exceeds; the folder's descriptor is a short name for it.
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            params.hostnames = [f"/proc/self/fd/{descriptor}/http.sock"]
+            return xllamacpp.Server(params)
+        finally:
+            os.close(descriptor)
 
 
 class _Telling:

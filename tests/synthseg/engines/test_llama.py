@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from synthseg.engines.text import RequestRefused, TextRequest
 from synthseg.errors import UsageProblem
 from synthseg.hub.cache import RepoCache
 from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
+from tests.serving.live import listening
 
 SCHEMA = {
     "type": "object",
@@ -111,6 +114,17 @@ def test_a_request_that_cannot_work_is_the_callers_problem(engine: LlamaEngine, 
         engine.generate([refused])
     with pytest.raises(RequestRefused, match=r"prompts\.engine: llama\.cpp refused a request: ."):
         engine.stream(refused, lambda _: True)
+
+
+def test_nothing_listens_beside_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from the kernel: llama.cpp's own HTTP server has no port, and its Unix socket has no path any more."""
+    deep = tmp_path / ("a-long-name-" * 12)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    kept = LlamaEngine()
+    assert kept.generate([request(7)])[0].text
+    assert listening(os.getpid()) == []
+    assert not list(deep.iterdir())
 
 
 def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:
