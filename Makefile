@@ -12,7 +12,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-engines test-vllm test-gpu quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-server-quick test-engines test-vllm test-gpu quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test-engines: install ## Run whole runs on diffusers, an endpoint, full-size enc
 
 chaos: install ## Kill runs at random moments and verify what is left
 	$(BIN)/python -m pytest -m 'chaos and not server' --timeout=1200
+
+test-server-quick: install browser ## Run what CI runs of test-server: what is neither slow nor chaos
+	$(BIN)/python -m pytest -m 'server and not (chaos or engines or slow)' --timeout=600
 
 test-server: install browser ## Run the server and its page as clients have them, and kill its replicas under load
 	$(BIN)/python -m pytest -m server --timeout=1200

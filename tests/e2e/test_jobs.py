@@ -15,7 +15,7 @@ from synthseg.ids import image_sha256
 from tests.e2e import small
 from tests.serving.live import LiveServer, live_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 BODY = {"classes": small.CLASSES.split(","), "settings": list(small.SETTINGS)}
 

@@ -13,7 +13,7 @@ from tests.e2e.browser import Visitor, open_browser
 from tests.e2e.small import CLASSES, SETTINGS
 from tests.serving.live import LiveServer, live_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STAGE_MS = 400_000
 REFRESH_MS = 15_000

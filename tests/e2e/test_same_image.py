@@ -14,7 +14,7 @@ from synthseg.store.verify import stage_schema
 from tests.e2e.small import arguments, synthseg
 from tests.serving.http.local_backend import LocalBackend
 
-pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_same_prompt_size_and_seed_give_the_same_hash_over_http(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.ids import image_sha256
 from tests.serving.live import LiveServer, listening, live_server, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
 SETTINGS = ("prompts.engine=template", "serving.jobs=false")
 
