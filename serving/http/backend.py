@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
 
+ModelKind = Literal["image", "text"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINISHED: frozenset[JobStatus] = frozenset(("succeeded", "failed", "cancelled"))
 
@@ -39,7 +40,7 @@ class ModelInfo:
     """One entry of `GET /v1/models`."""
 
     model_id: str
-    kind: Literal["image", "text"]
+    kind: ModelKind
     digest: str
 
 

@@ -40,20 +40,27 @@ class ImageGenerationRequest(RequestModel):
         description="WIDTHxHEIGHT in pixels, or auto for the preset size.",
     )
     response_format: Literal["b64_json", "url"] | None = Field(
-        "b64_json", description="Bytes in the answer, or a URL that needs the same key."
+        None, description="Bytes in the answer (the default), or a URL that needs the same key; both for a model called dall-e-*."
     )
     output_format: OutputFormat | None = Field("png", description="png is the engine's own bytes; webp is lossless unless compressed.")
     output_compression: Annotated[int, Field(ge=0, le=100), WHOLE] | None = Field(
-        None, description="Quality of webp and jpeg; 100 keeps webp lossless. Not for png, which loses nothing."
+        None, description="Quality of webp and jpeg; 100 keeps webp lossless. For png, which loses nothing, 100 only."
     )
     stream: bool | None = Field(False, description="Answer with server-sent events.")
     partial_images: Annotated[int, Field(ge=0, le=3), WHOLE] | None = Field(
         0, description="Previews of each image in a stream, where the engine has them."
     )
-    user: str | None = Field(None, max_length=512, description="The caller's own mark for its user; not used.")
-    quality: Literal["auto", "standard"] | None = Field("auto", description="There is one quality.")
-    background: Literal["auto", "opaque"] | None = Field("auto", description="Images are opaque.")
-    moderation: Literal["auto"] | None = Field("auto", description="The safety check, where the engine has one, always runs.")
+    user: str | None = Field(None, max_length=512, description="The caller's own mark for its user; ignored.")
+    safety_identifier: str | None = Field(None, max_length=512, description="The newer name of `user`; ignored.")
+    quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = Field(
+        None, description="Ignored: there is one quality, which `steps` may change."
+    )
+    style: Literal["vivid", "natural"] | None = Field(None, description="Ignored: say it in the prompt.")
+    complexity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored.")
+    background: Literal["auto", "opaque", "transparent"] | None = Field(None, description="Ignored: images are opaque.")
+    moderation: Literal["auto", "low"] | None = Field(
+        None, description="Ignored: the safety check, where the engine has one, always runs."
+    )
     seed: Seed | None = Field(None, description="Of the first image; drawn, and returned, when not given. Equal requests give equal bytes.")
     steps: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="Denoising steps.")
     guidance_scale: float | None = Field(None, ge=0, le=100, description="Weight of the prompt.")
@@ -77,6 +84,30 @@ class ImageData(BaseModel):
     """`ok`, `unchecked` where the engine has no safety checker, or the category for which the image is withheld."""
 
 
+class InputTokens(BaseModel):
+    """What the input tokens are made of."""
+
+    image_tokens: int = 0
+    text_tokens: int
+
+
+class OutputTokens(BaseModel):
+    """What the output tokens are made of."""
+
+    image_tokens: int
+    text_tokens: int = 0
+
+
+class ImageUsage(BaseModel):
+    """OpenAI's usage block, in units that every engine shares: `serving.http.image_usage` says what a token is."""
+
+    input_tokens: int
+    input_tokens_details: InputTokens
+    output_tokens: int
+    output_tokens_details: OutputTokens
+    total_tokens: int
+
+
 class ImageGenerationReply(BaseModel):
     """Answer of `POST /v1/images/generations`."""
 
@@ -84,13 +115,13 @@ class ImageGenerationReply(BaseModel):
     model: str
     size: str
     output_format: OutputFormat
-    quality: str = "standard"
-    background: str = "opaque"
+    background: Literal["opaque"] = "opaque"
     seed: int
     class_names: list[str] | None = None
     """Canonical names."""
     ignored_parameters: list[str]
-    """Parameters of the request that this engine has no use for."""
+    """Parameters of the request that change nothing here."""
     refine_note: str | None = None
     """Why the agent kept the prompt as it was."""
+    usage: ImageUsage
     data: list[ImageData]

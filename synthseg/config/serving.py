@@ -72,6 +72,12 @@ class ServingConfig(Section):
     log_prompts: bool = False
     """Also log the text of prompts."""
 
+    image_model_aliases: tuple[str, ...] = ("dall-e-*", "gpt-image-*", "chatgpt-image-*")
+    """Further names of the first image model, `*` standing for anything: those that clients of OpenAI's API send by themselves. They are
+    answered and not listed."""
+    text_model_aliases: tuple[str, ...] = ()
+    """Further names of the first text model, such as "gpt-*"."""
+
     deadline_s: float = Field(default=120.0, gt=0)
     """A request that is not answered after this long gets 504 and its work is given up."""
     max_body_bytes: int = Field(default=1 << 20, gt=0)

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from serving.http.backend import DeadlineExceeded, ModelInfo
 from serving.http.deps import AUTHENTICATED, Deps
-from serving.http.errors import ApiError, invalid, not_found, refusal, responses
+from serving.http.errors import ApiError, invalid, refusal, responses
+from serving.http.models import served_model
 from serving.http.schemas_text import (
     AssistantMessage,
     ChatChoice,
@@ -202,16 +203,7 @@ def _plan(body: SamplingRequest, deps: Deps, text_field: str, prefix: str, max_t
         **content,
     )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    return _Plan(_model(body.model, deps), request, text_field, f"{prefix}-{secrets.token_hex(12)}", include_usage)
-
-
-def _model(wanted: str | None, deps: Deps) -> ModelInfo:
-    served = [info for info in deps.backend.models() if info.kind == "text"]
-    for info in served:
-        if wanted in (None, info.model_id):
-            return info
-    message = f"The text model '{wanted}' is not served here; GET /v1/models lists those that are."
-    raise not_found(message, code="model_not_found", param="model")
+    return _Plan(served_model(deps, "text", body.model), request, text_field, f"{prefix}-{secrets.token_hex(12)}", include_usage)
 
 
 def _check_length(name: str, num_chars: int, deps: Deps) -> None:

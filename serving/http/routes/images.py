@@ -16,7 +16,9 @@ from fastapi.responses import Response
 
 from serving.http.backend import ImageEvent
 from serving.http.deps import CurrentTenant, Deps
-from serving.http.errors import ApiError, invalid, not_found, responses
+from serving.http.errors import ApiError, invalid, responses
+from serving.http.image_usage import image_usage
+from serving.http.models import served_model
 from serving.http.pictures import MEDIA_TYPES, convert
 from serving.http.schemas import ImageData, ImageGenerationReply, ImageGenerationRequest, OutputFormat
 from serving.http.streams import EVENT_STREAM_CONTENT, Event, before, event_stream, while_connected, within
@@ -28,6 +30,10 @@ from synthseg.ids import SEED_BITS, derive_seed, image_sha256
 from synthseg.taxonomy import taxonomy
 
 _LATENT_STRIDE: Final = 8
+_LOSSLESS: Final = 100
+_URL_BY_DEFAULT: Final = "dall-e-"
+_IGNORED: Final = ("quality", "style", "complexity", "background", "moderation", "user", "safety_identifier")
+"""Parameters of OpenAI's API that every client may send and no engine here has a use for."""
 _FIELD_OF: Final[Mapping[str, str]] = {
     "prompt": "prompt",
     "width": "size",
@@ -57,6 +63,7 @@ class _Plan:
     class_names: list[str] | None
     output_format: OutputFormat
     compression: int | None
+    as_bytes: bool
     as_url: bool
     previews: int
     created: int = field(default_factory=lambda: int(time.time()))
@@ -125,6 +132,7 @@ async def _answer(plan: _Plan, body: ImageGenerationRequest, request: Request, t
         class_names=plan.class_names,
         ignored_parameters=plan.ignored,
         refine_note=plan.refine_note,
+        usage=image_usage(plan.prompt, plan.width, plan.height, num_images=len(data)),
         data=[data[index] for index in sorted(data)],
     )
 
@@ -144,7 +152,8 @@ async def _stream(plan: _Plan, body: ImageGenerationRequest, request: Request, t
             }
             if event.final:
                 image = await _deliver(final_plan, event, request, tenant, deps)
-                extra = {"model": final_plan.model, "ignored_parameters": final_plan.ignored}
+                usage = image_usage(final_plan.prompt, final_plan.width, final_plan.height, num_images=1)
+                extra = {"model": final_plan.model, "ignored_parameters": final_plan.ignored, "usage": usage.model_dump()}
                 kind = "image_generation.completed"
                 yield Event({"type": kind, **common, **extra, **image.model_dump(exclude_none=True)}, kind)
             elif isinstance(event.result, GeneratedImage):
@@ -214,7 +223,7 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
         file_id = await deps.files.put(tenant.tenant_id, encoded, MEDIA_TYPES[plan.output_format])
         base = deps.serving.public_url or str(request.base_url)
         data.url = f"{base.rstrip('/')}/v1/files/{file_id}"
-    else:
+    if plan.as_bytes:
         data.b64_json = _base64(encoded)
     return data
 
@@ -234,12 +243,13 @@ def _check(body: ImageGenerationRequest, deps: Deps) -> _Plan:
     if body.partial_images and not body.stream:
         raise invalid("partial_images", "partial_images: needs stream = true")
     output_format = body.output_format or "png"
-    if body.output_compression is not None and output_format == "png":
+    if body.output_compression not in (None, _LOSSLESS) and output_format == "png":
         raise invalid("output_compression", "output_compression: png loses nothing; choose webp or jpeg, or leave it out")
     width, height = _size(body.size or "auto", config)
     parameters, ignored = _parameters(body, config)
+    as_bytes, as_url = _delivery(body)
     return _Plan(
-        model=_model(body.model, deps),
+        model=served_model(deps, "image", body.model).model_id,
         prompt=body.prompt,
         revised_prompt=None,
         refine_note=None,
@@ -253,19 +263,19 @@ def _check(body: ImageGenerationRequest, deps: Deps) -> _Plan:
         class_names=_class_names(body.class_names, config),
         output_format=output_format,
         compression=body.output_compression,
-        as_url=body.response_format == "url",
+        as_bytes=as_bytes,
+        as_url=as_url,
         previews=body.partial_images or 0,
     )
 
 
-def _model(wanted: str | None, deps: Deps) -> str:
-    served = [info.model_id for info in deps.backend.models() if info.kind == "image"]
-    if wanted is None and served:
-        return served[0]
-    if wanted not in served:
-        message = f"The image model '{wanted}' is not served here; GET /v1/models lists those that are."
-        raise not_found(message, code="model_not_found", param="model")
-    return str(wanted)
+def _delivery(body: ImageGenerationRequest) -> tuple[bool, bool]:
+    """Whether an image comes as bytes, and whether as a URL. OpenAI's dall-e models give a URL unless they are asked for bytes, and their
+    clients (LangChain's among them) read it without asking; those of the later models read bytes. Without a wish, such a name gets both.
+    """
+    if body.response_format is None and not body.stream and (body.model or "").startswith(_URL_BY_DEFAULT):
+        return True, True
+    return body.response_format != "url", body.response_format == "url"
 
 
 def _size(size: str, config: RunConfig) -> tuple[int, int]:
@@ -286,11 +296,12 @@ def _size(size: str, config: RunConfig) -> tuple[int, int]:
 
 
 def _parameters(body: ImageGenerationRequest, config: RunConfig) -> tuple[dict[str, Any], list[str]]:
-    """Parameters for the engine, and the names of those it has no use for. The painter has neither steps nor guidance."""
+    """Parameters for the engine, and the names of those that change nothing. The painter has neither steps nor guidance."""
     given = {name: value for name in ("steps", "guidance_scale") if (value := getattr(body, name)) is not None}
+    ignored = [name for name in _IGNORED if getattr(body, name) is not None]
     if config.images.engine == "painter":
-        return dict(config.images.parameters), list(given)
-    return {**config.images.parameters, **given}, []
+        return dict(config.images.parameters), [*given, *ignored]
+    return {**config.images.parameters, **given}, ignored
 
 
 def _class_names(names: list[str] | None, config: RunConfig) -> list[str] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from serving.http.backend import ModelInfo
+from serving.http.backend import ModelInfo, ModelKind
 from serving.http.deps import AUTHENTICATED, Deps
 from serving.http.errors import not_found, responses
+from serving.http.models import find_model
 
 
 class Model(BaseModel):
@@ -19,13 +20,15 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "synthseg"
-    kind: Literal["image", "text"]
+    root: str
+    """The model itself, where `id` is another name of it."""
+    kind: ModelKind
     digest: str
     """Changes whenever the same request could give another result."""
 
 
 class ModelList(BaseModel):
-    """All models; the first of a kind is that kind's default."""
+    """All models by their own names; the first of a kind is that kind's default."""
 
     object: Literal["list"] = "list"
     data: list[Model]
@@ -41,13 +44,13 @@ def router(deps: Deps) -> APIRouter:
 
     @routes.get("/v1/models/{model_id:path}", summary="One model", responses=responses(404))
     async def get_model(model_id: str) -> Model:
-        for info in deps.backend.models():
-            if info.model_id == model_id:
-                return _model(info)
+        for kind in get_args(ModelKind):
+            if found := find_model(deps, kind, model_id):
+                return _model(found, model_id)
         raise not_found(f"The model '{model_id}' is not served here; GET /v1/models lists those that are.", code="model_not_found")
 
     return routes
 
 
-def _model(info: ModelInfo) -> Model:
-    return Model(id=info.model_id, kind=info.kind, digest=info.digest)
+def _model(info: ModelInfo, asked_for: str = "") -> Model:
+    return Model(id=asked_for or info.model_id, root=info.model_id, kind=info.kind, digest=info.digest)

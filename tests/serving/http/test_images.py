@@ -142,7 +142,9 @@ def test_jpeg_is_smaller_the_more_it_is_compressed_and_close_to_the_picture(clie
         ({"seed": 1 << 48}, "seed", "invalid_value"),
         ({"steps": 0}, "steps", "invalid_value"),
         ({"guidance_scale": -0.5}, "guidance_scale", "invalid_value"),
-        ({"quality": "hd"}, "quality", "invalid_value"),
+        ({"quality": "best"}, "quality", "invalid_value"),
+        ({"style": "cubist"}, "style", "invalid_value"),
+        ({"output_compression": 99}, "output_compression", "invalid_value"),
         ({"class_names": ["dragon"]}, "class_names", "invalid_value"),
         ({"colour": "red"}, "colour", "unknown_parameter"),
     ],
@@ -177,7 +179,7 @@ def test_sizes_can_be_held_to_a_list(configure: Callable[..., RunConfig]) -> Non
 
 
 def test_a_model_that_is_not_served_is_not_found(client: TestClient) -> None:
-    answer = client.post(ROUTE, json={"prompt": PROMPT, "model": "dall-e-3"})
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "model": "imagen-4"})
     assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (404, "model_not_found", "model")
     assert generate(client, model="painter", size="64x64")["model"] == "painter"
 
@@ -187,6 +189,79 @@ def test_parameters_that_the_engine_has_no_use_for_are_named_and_change_nothing(
     assert reply["ignored_parameters"] == ["steps", "guidance_scale"]
     assert png(reply["data"][0]) == engine_image(1)
     assert backend.image_calls[-1].parameters == {}
+
+
+@pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-2.5-flare-2026-09-08", "", None])
+def test_the_names_that_clients_send_by_themselves_are_the_first_image_model(client: TestClient, model: str | None) -> None:
+    reply = generate(client, model=model, seed=1)
+    assert reply["model"] == "painter"
+    assert png(reply["data"][0]) == engine_image(1)
+
+
+def test_aliases_are_a_setting(configure: Callable[..., RunConfig]) -> None:
+    config = configure('serving.image_model_aliases=["studio-*"]', 'serving.text_model_aliases=["gpt-4o"]')
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        assert generate(client, model="studio-1", size="64x64")["model"] == "painter"
+        assert client.post(ROUTE, json={"prompt": PROMPT, "model": "dall-e-3"}).status_code == 404
+        ask = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "seed": 1}
+        assert client.post("/v1/chat/completions", json={**ask, "model": "gpt-4o"}).json()["model"] == "template"
+        assert client.post("/v1/chat/completions", json={**ask, "model": "studio-1"}).status_code == 404
+
+
+def test_an_alias_can_be_retrieved_and_is_not_listed(client: TestClient) -> None:
+    found = client.get("/v1/models/dall-e-3").json()
+    assert (found["id"], found["root"], found["kind"]) == ("dall-e-3", "painter", "image")
+    assert [(model["id"], model["root"]) for model in client.get("/v1/models").json()["data"]] == [
+        ("painter", "painter"),
+        ("template", "template"),
+    ]
+    assert client.get("/v1/models/imagen-4").status_code == 404
+
+
+def test_a_name_of_dall_e_without_a_wish_gets_a_url_and_the_bytes(client: TestClient) -> None:
+    """OpenAI gives those models' images as URLs by default, and LangChain reads nothing else; other clients read bytes everywhere."""
+    (both,) = generate(client, model="dall-e-2", seed=1)["data"]
+    assert client.get(both["url"]).content == png(both) == engine_image(1)
+    (asked,) = generate(client, model="dall-e-2", seed=1, response_format="b64_json")["data"]
+    assert "url" not in asked
+    (later,) = generate(client, model="gpt-image-1", seed=1)["data"]
+    assert "url" not in later
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"quality": value} for value in ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")),
+        {"style": "vivid"}, {"style": "natural"}, {"background": "transparent"}, {"background": "opaque"}, {"moderation": "low"},
+        {"complexity": "high"}, {"user": "u-1"}, {"safety_identifier": "u-1"}, {"quality": "hd", "style": "vivid", "user": "u-1"},
+    ],
+)  # fmt: skip
+def test_what_every_client_may_send_and_no_engine_has_a_use_for_is_accepted_and_named(client: TestClient, given: dict[str, str]) -> None:
+    reply = generate(client, seed=1, **given)
+    assert reply["ignored_parameters"] == list(given)
+    assert png(reply["data"][0]) == engine_image(1)
+
+
+def test_ignored_parameters_and_usage_are_told_in_a_stream_too(client: TestClient) -> None:
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "seed": 1, "stream": True, "style": "vivid", "size": "64x64"})
+    (completed,) = (json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data: "))
+    assert completed["ignored_parameters"] == ["style"]
+    assert completed["usage"] == generate(client, size="64x64")["usage"]
+
+
+def test_png_takes_the_one_compression_that_loses_nothing(client: TestClient) -> None:
+    assert png(generate(client, seed=1, output_compression=100)["data"][0]) == engine_image(1)
+
+
+def test_usage_counts_words_and_patches(client: TestClient) -> None:
+    usage = generate(client, prompt="a cat, and a dog", n=2, size="64x40")["usage"]
+    assert usage == {
+        "input_tokens": 12,
+        "input_tokens_details": {"image_tokens": 0, "text_tokens": 12},
+        "output_tokens": 24,
+        "output_tokens_details": {"image_tokens": 24, "text_tokens": 0},
+        "total_tokens": 36,
+    }
 
 
 def test_other_engines_get_steps_and_guidance(configure: Callable[..., RunConfig]) -> None:

@@ -79,10 +79,10 @@ def test_400_names_the_field(once: openai.OpenAI) -> None:
 
 
 def test_404_for_an_unknown_model(once: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="dall-e-3"):
-        once.images.generate(prompt=PROMPT, model="dall-e-3")
+    with pytest.raises(openai.NotFoundError, match="imagen-4"):
+        once.images.generate(prompt=PROMPT, model="imagen-4")
     with pytest.raises(openai.NotFoundError):
-        once.models.retrieve("dall-e-3")
+        once.models.retrieve("imagen-4")
 
 
 def test_409_while_the_first_request_runs_and_the_same_answer_afterwards(once: openai.OpenAI, backend: LocalBackend) -> None:
