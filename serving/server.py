@@ -135,7 +135,9 @@ def _deploy(config: RunConfig, verbose: bool) -> int:
     )
     try:
         with nullcontext() if verbose else muted():
-            serve.run(application(config), name=APP_NAME, route_prefix="/")
+            # Port 0 is any: the gateway must know which, for the URLs in its answers.
+            served = config.model_copy(update={"serving": serving.model_copy(update={"port": port})})
+            serve.run(application(served), name=APP_NAME, route_prefix="/")
     except RuntimeError as error:
         raise RunFailure(f"serve: {_first_cause() or error}") from error
     return port

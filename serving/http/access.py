@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http import logs
+from serving.http.address import is_own_name
 from serving.http.errors import ApiError, too_many, unexpected
 from serving.http.limits import Limits
 from serving.http.middleware import route_path
-from serving.keys import LOCAL, KeyStore, Tenant, is_loopback, tenant_of
+from serving.keys import LOCAL, KeyStore, Tenant, tenant_of
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
 GUARDED: Final = "/v1/"
+LOCAL_ONLY: Final = ("/metrics", "/page/config.json")
+"""Outside of /v1, and no other host's page is to read it from a server without keys."""
 _REALM: Final = {"www-authenticate": 'Bearer realm="synthseg"'}
 
 
@@ -39,8 +41,12 @@ class AccessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run as an ASGI application."""
-        if scope["type"] != "http" or not route_path(scope).startswith(GUARDED):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        path = route_path(scope)
+        if not path.startswith(GUARDED):
+            await self._unguarded(path, scope, receive, send)
             return
         state = scope["state"]
         with ExitStack() as held:
@@ -52,6 +58,24 @@ class AccessMiddleware:
                 await refusal.response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+
+    async def _unguarded(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """What needs no key. Without keys, what tells of this server is still for those who call it by its own name."""
+        if path in LOCAL_ONLY:
+            try:
+                if not self._has_keys():
+                    self._check_local(Headers(scope=scope))
+            except ApiError as refusal:
+                await refusal.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _has_keys(self) -> bool:
+        """False as well where they cannot be read: who reads figures then still has to be local."""
+        try:
+            return self._keys.any()
+        except UsageProblem:
+            return False
 
     def _tenant(self, headers: Headers, request_id: str) -> Tenant:
         authorization = headers.get("authorization", "")
@@ -90,20 +114,9 @@ class AccessMiddleware:
         here is known by its origin alone. Other programs send no origin.
         """
         host, origin = headers.get("host"), headers.get("origin")
-        if host is not None and not self._is_own(f"//{host}"):
+        if host is not None and not is_own_name(f"//{host}", self._serving):
             message = "A server without keys answers to its own names only; call it 127.0.0.1, or set keys or serving.public_url."
             raise ApiError(403, message, code="foreign_host")
-        if origin is not None and origin not in self._serving.cors_origins and not self._is_own(origin):
+        if origin is not None and origin not in self._serving.cors_origins and not is_own_name(origin, self._serving):
             message = "Pages of other hosts may not call a server without keys; set keys, serving.public_url or serving.cors_origins."
             raise ApiError(403, message, code="foreign_origin")
-
-    def _is_own(self, url: str) -> bool:
-        host = _host(url)
-        return bool(host) and (is_loopback(host) or host in (self._serving.host, _host(self._serving.public_url)))
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

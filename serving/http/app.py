@@ -29,6 +29,7 @@ from serving.http.middleware import BodyMiddleware, ObserveMiddleware
 from serving.http.openapi import describe
 from serving.http.routes import chat, files, health, images, models, page, prompts
 from serving.http.routes import jobs as job_routes
+from serving.http.spellings import SpellingMiddleware
 from serving.keys import KeyStore, is_loopback, keys_path
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
@@ -75,7 +76,7 @@ def create_app(
         database.close()
         await asyncio.to_thread(tracing.flush)
 
-    app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="SynthSeg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
     errors.install(app)
     for build in ROUTERS:
@@ -91,6 +92,7 @@ def create_app(
     )
     app.add_middleware(BodyMiddleware, max_bytes=serving.max_body_bytes)
     app.add_middleware(AccessMiddleware, keys=keys, limits=deps.limits, serving=serving)
+    app.add_middleware(SpellingMiddleware, keep=(page.REFERENCE_FOLDER,))
     app.add_middleware(DrainMiddleware, drain=drain or Drain())
     if serving.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(serving.cors_origins))

@@ -100,6 +100,7 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     408: "The body did not arrive in time.",
     409: "A request with this Idempotency-Key is still running, or the state does not allow this.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     422: "This Idempotency-Key belongs to another request.",
     429: "Over the key's limits, or every queue is full; try again after `Retry-After` seconds.",
     500: "A fault of the server.",
@@ -151,10 +152,10 @@ def install(app: FastAPI) -> None:
             raise error
         return found.response()
 
-    async def validation(_: Request, error: Exception) -> JSONResponse:
+    async def validation(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, RequestValidationError):
             raise error
-        return _validation_error(error).response()
+        return (_content_type_error(error, request) or _validation_error(error)).response()
 
     async def routing(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, HTTPException):
@@ -165,6 +166,15 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, routing)
+
+
+def _content_type_error(error: RequestValidationError, request: Request) -> ApiError | None:
+    """What is wrong with a body that was not read as JSON, because nothing said that it is."""
+    if error.errors()[0]["loc"] != ("body",) or not isinstance(error.body, bytes):
+        return None
+    given = request.headers.get("content-type", "")
+    found = f"is '{given}'" if given else "is missing"
+    return invalid("content-type", f"content-type: the header {found}; send Content-Type: application/json", "unsupported_content_type")
 
 
 def _validation_error(error: RequestValidationError) -> ApiError:

@@ -6,9 +6,7 @@ Plain ASGI: Starlette's BaseHTTPMiddleware would hide a client's disconnect from
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.http import logs, tracing
 from serving.http.errors import ApiError, unexpected
 from serving.http.metrics import Metrics
+from serving.http.request_id import HEADER
+from serving.http.request_id import request_id as plain_request_id
 from serving.http.streams import ClientGone
 
 BODY_TIMEOUT_S: Final = 30.0
 """A client that needs longer to send its body is refused with 408."""
 GONE: Final = 499
 """Status in logs and metrics of a request whose client left first (nginx's number; nobody receives it)."""
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SECURITY: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -65,8 +64,8 @@ class ObserveMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        given = Headers(scope=scope).get(HEADER)
+        request_id = plain_request_id(scope)
         state = scope["state"] = {
             **scope.get("state", {}),
             "request_id": request_id,
@@ -82,7 +81,7 @@ class ObserveMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 if request_id != given or not self._server_adds_id:
-                    headers["x-request-id"] = request_id
+                    headers[HEADER] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
                 for name, value in {**_security_headers(route_path(scope)), **state["headers"]}.items():
                     headers.setdefault(name, value)
@@ -156,9 +155,11 @@ class BodyMiddleware:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         try:
+            _check_encoding(headers.get("content-encoding", ""))
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await self._read(Headers(scope=scope).get("content-length", ""), receive)
+                body = await self._read(headers.get("content-length", ""), receive)
         except TimeoutError:
             refusal = ApiError(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", code="request_timeout")
             await refusal.response()(scope, receive, send)
@@ -182,6 +183,13 @@ class BodyMiddleware:
                 raise too_large
             if not message.get("more_body", False):
                 return bytes(body)
+
+
+def _check_encoding(encoding: str) -> None:
+    """Bodies are small by rule, and one that unpacks to more than was sent could not be bounded before it is unpacked."""
+    if encoding.strip().lower() not in ("", "identity"):
+        message = f"content-encoding: '{encoding}' is not taken; send the body as it is"
+        raise ApiError(415, message, code="unsupported_content_encoding", param="content-encoding", headers={"accept-encoding": "identity"})
 
 
 def with_body(body: bytes, receive: Receive) -> Receive:

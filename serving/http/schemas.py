@@ -58,9 +58,7 @@ class ImageGenerationRequest(RequestModel):
     style: Literal["vivid", "natural"] | None = Field(None, description="Ignored: say it in the prompt.")
     complexity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored.")
     background: Literal["auto", "opaque", "transparent"] | None = Field(None, description="Ignored: images are opaque.")
-    moderation: Literal["auto", "low"] | None = Field(
-        None, description="Ignored: the safety check, where the engine has one, always runs."
-    )
+    moderation: Literal["auto", "low"] | None = Field(None, description="Ignored: the safety check, where the engine has one, always runs.")
     seed: Seed | None = Field(None, description="Of the first image; drawn, and returned, when not given. Equal requests give equal bytes.")
     steps: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="Denoising steps.")
     guidance_scale: float | None = Field(None, ge=0, le=100, description="Weight of the prompt.")

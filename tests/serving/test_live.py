@@ -47,7 +47,15 @@ def test_it_is_ready_when_it_says_so(server: LiveServer) -> None:
     assert health.json()["parts"] == {"ImageEngine": "ready", "TextEngine": "ready", "PromptAgent": "ready"}
 
 
-@pytest.mark.parametrize(("given", "wanted"), [({}, "[0-9a-f-]{36}"), ({"x-request-id": "trace-7"}, "trace-7")])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "[0-9a-f-]{36}"),
+        ({"x-request-id": "trace-7"}, "trace-7"),
+        ({"x-request-id": "a b"}, "req_[0-9a-f]{32}"),
+        ({"x-request-id": "x" * 300}, "req_[0-9a-f]{32}"),
+    ],
+)
 def test_an_answer_has_one_request_id(server: LiveServer, given: dict[str, str], wanted: str) -> None:
     """Ray Serve adds one of its own accord, and a client reads two as one string."""
     (told,) = httpx.get(f"{server.url}/v1/models", headers=given, timeout=30).headers.get_list("x-request-id")

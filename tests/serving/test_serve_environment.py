@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ray.serve._private.utils import call_function_from_import_path
 
 from serving.haproxy_launcher import on_loopback
+from serving.http.request_id import SERVE_HOOK, PlainRequestId
 from serving.serve_environment import serve_environment
 from synthseg.config.loading import load_config
 
@@ -33,6 +35,16 @@ def test_a_server_has_a_haproxy_of_its_own_which_nobody_else_may_control() -> No
         ports = [value for name, value in environment.items() if name.endswith("_PORT")]
         assert len(set(ports)) == len(ports) == 3
     assert not folder.exists()
+
+
+def test_serve_gets_its_request_ids_made_plain_unless_the_user_has_a_hook_of_his_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name, path),) = SERVE_HOOK.items()
+    with serve_environment(load_config("embedded")) as environment:
+        assert environment[name] == path
+    assert call_function_from_import_path(path)[0].cls is PlainRequestId
+    monkeypatch.setenv(name, "mine.middlewares")
+    with serve_environment(load_config("embedded")) as environment:
+        assert name not in environment
 
 
 @pytest.mark.parametrize("setting", ["serving.host=::1", "serving.host=192.0.2.1", "execution.address=auto"])

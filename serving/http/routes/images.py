@@ -14,6 +14,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from serving.http.address import base_url
 from serving.http.backend import ImageEvent
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, responses
@@ -221,8 +222,7 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     data.sha256 = image_sha256(encoded)
     if plan.as_url:
         file_id = await deps.files.put(tenant.tenant_id, encoded, MEDIA_TYPES[plan.output_format])
-        base = deps.serving.public_url or str(request.base_url)
-        data.url = f"{base.rstrip('/')}/v1/files/{file_id}"
+        data.url = f"{base_url(request, deps.serving)}/v1/files/{file_id}"
     if plan.as_bytes:
         data.b64_json = _base64(encoded)
     return data

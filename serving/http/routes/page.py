@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from serving.http.deps import Deps
 from serving.http.errors import not_found
@@ -38,6 +38,8 @@ _TYPES: Final[Mapping[str, str]] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+REFERENCE_FOLDER: Final = "/docs/"
+"""Not the same as /docs to the relative links of the page there."""
 _INDEX, _REFERENCE = "index.html", "docs.html"
 
 
@@ -61,6 +63,10 @@ def router(deps: Deps) -> APIRouter:
     @routes.get("/docs")
     async def reference(request: Request) -> Response:
         return _answer(request, assets[_REFERENCE])
+
+    @routes.get(REFERENCE_FOLDER)
+    async def reference_folder() -> Response:
+        return RedirectResponse("../docs")
 
     @routes.get("/page/config.json")
     async def config() -> Response:

@@ -62,6 +62,22 @@ def test_without_keys_only_the_server_s_own_names_are_answered(configure: Callab
         assert client.get("/healthz", headers={"host": host}).status_code == 200  # tells nothing, and probes come by any name
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/page/config.json"])
+def test_what_tells_of_the_server_follows_the_check_of_the_host(configure: Callable[..., RunConfig], path: str) -> None:
+    config = configure()
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        assert client.get(path).status_code == 200
+        refused = client.get(path, headers={"host": "evil.example:8000"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "foreign_host")
+        page = client.get(path, headers={"origin": "http://evil.example"})
+        assert (page.status_code, page.json()["error"]["code"]) == (403, "foreign_origin")
+        KeyStore(keys_path(config.serving)).add("alice")
+        assert client.get(path, headers={"host": "images.example.org"}).status_code == 200
+        keys_path(config.serving).unlink()
+        assert client.get(path, headers={"host": "evil.example"}).status_code == 403
+        assert client.get(path).status_code == 200
+
+
 def test_with_keys_any_name_will_do(configure: Callable[..., RunConfig]) -> None:
     config = configure()
     token = {"authorization": f"Bearer {KeyStore(keys_path(config.serving)).add('alice')}"}
