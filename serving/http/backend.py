@@ -11,6 +11,8 @@ from synthseg.engines.text import TextReply, TextRequest
 
 ModelKind = Literal["image", "text"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobReason = Literal["wall_time_exceeded", "disk_exceeded"]
+"""Why a server ends a run."""
 FINISHED: frozenset[JobStatus] = frozenset(("succeeded", "failed", "cancelled"))
 
 
@@ -158,6 +160,8 @@ class Job:
     spec: dict[str, Any]
     message: str = ""
     progress: dict[str, Any] | None = None
+    reason: JobReason | None = None
+    """Of a job that failed because the server stopped it."""
 
 
 class JobService(Protocol):
@@ -190,8 +194,10 @@ class JobService(Protocol):
         """Stop the job; what it published stays and the same spec resumes it."""
         ...
 
-    async def delete(self, tenant: str, job_id: str) -> None:
-        """Stop the job and forget it: its id is unknown from now on. What it published stays for the same spec."""
+    async def delete(self, tenant: str, job_id: str, *, purge: bool = False) -> None:
+        """Stop the job and forget it: its id is unknown from now on. What it published stays for the same spec; with `purge` its folder
+        goes, that of a running job once the run has ended. Conflict while another job is going there.
+        """
         ...
 
     def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:

@@ -1,7 +1,8 @@
-"""What a run has left in its folder so far, for those who watch it. Everything here only reads."""
+"""What a run has left in its folder so far, for those who watch it. Everything here but `remove` only reads."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator
@@ -102,6 +103,17 @@ def report(out: str) -> bytes:
         return RunFolder(out).files.read(REPORT)
     except FileNotFoundError:
         raise KeyError(REPORT) from None
+
+
+def num_bytes(out: str) -> int:
+    """Size of the run's folder; 0 before it has begun. OSError when a file goes while they are counted."""
+    return RunFolder(out).files.total_bytes()
+
+
+def remove(out: str) -> None:
+    """Remove the run's folder with all in it, if it is there. OSError says why it cannot be."""
+    with contextlib.suppress(FileNotFoundError):  # another gateway does the same
+        RunFolder(out).files.delete_all()
 
 
 def _shards(out: str) -> Iterator[tuple[dict[str, Any], ...]]:

@@ -15,11 +15,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from serving.http.backend import FINISHED, Job, JobStatus
+from serving.http.backend import FINISHED, Job, JobReason, JobStatus
 from serving.http.database import Database
 from serving.jobs import results
+from serving.jobs.limits import limits
 from serving.jobs.registry import Record, Registry
 from serving.jobs.runner import Found, RayRunner, Runner, RunnerUnavailable
 from serving.jobs.spec import run_config
@@ -35,6 +36,8 @@ POLL_S: Final = 1.0
 LOST_AFTER_S: Final = 30.0
 """A start that Ray does not know is given up after this long; until then another cluster's gateway may be watching it."""
 RUNNER_TIMEOUT_S: Final = 60.0
+WEIGH_EVERY_S: Final = 15.0
+"""How often a running job's folder is measured: a large one has many files."""
 MAX_STARTS: Final = 4
 """A run that takes its watcher down this often is at fault itself."""
 
@@ -54,6 +57,7 @@ class RayJobService:
         self._poll_s = poll_s
         self._clock = clock
         state = Path(serving.state_dir).expanduser().resolve()
+        limits(serving)  # UsageProblem for a bound on nothing
         self._joins = bool(run_config(config, {}).execution.address)
         self._folder = state / "jobs"
         self._root = serving.jobs_dir.rstrip("/") or str(self._folder)
@@ -64,6 +68,8 @@ class RayJobService:
         self._runner_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
         self._runner_call: concurrent.futures.Future[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._weighed_at: dict[str, float] = {}
+        """When the folder of each running job was last measured."""
         self._asked = False
         """Somebody has called `start` since the watch last looked for jobs."""
 
@@ -106,11 +112,15 @@ class RayJobService:
         self.start()
         return await self.get(tenant, job_id)
 
-    async def delete(self, tenant: str, job_id: str) -> None:
-        """Cancel the job and forget it. What its run published stays for the same spec."""
+    async def delete(self, tenant: str, job_id: str, *, purge: bool = False) -> None:
+        """Cancel the job and forget it. What its run published stays for the same spec; with `purge` its folder goes, at once or, for a
+        running job, as soon as the run has ended. Conflict while another job is going in that folder.
+        """
         record = await self._registry.get(tenant, job_id)
-        if await self._registry.delete(record):
+        if await self._registry.delete(record, purge=purge):
             self._config_file(record).unlink(missing_ok=True)
+        if purge:
+            await self._purge()
         self.start()
 
     async def events(self, tenant: str, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
@@ -128,7 +138,9 @@ class RayJobService:
             for event in await asyncio.to_thread(tail.read):
                 yield self._scrubbed(record, event)
             if record.status in FINISHED:
-                yield {"event": "job_finished", "time": record.finished_at, "status": record.status, "message": self._job(record).message}
+                job = self._job(record)
+                ended = {"event": "job_finished", "time": job.finished_at, "status": job.status, "message": job.message}
+                yield {**ended, "reason": job.reason} if job.reason else ended
                 return
             await asyncio.sleep(self._poll_s)
 
@@ -165,6 +177,7 @@ class RayJobService:
         """Start, follow and settle jobs until none is left."""
         while True:
             self._asked = False
+            await self._guarded(self._purge())
             unfinished = await self._guarded(self._registry.unfinished())
             if unfinished == [] and not self._asked:
                 return
@@ -206,8 +219,24 @@ class RayJobService:
             await self._settle(record, found)
         else:
             await self._registry.seen(record)
-            if record.cancelled:
+            if not (record.cancelled or record.over) and (reason := await self._exceeded(record)):
+                await self._registry.stop_for(record, reason)
+            elif record.cancelled or record.over:
                 await self._ask(self._runner.stop, record.submission_id)
+
+    async def _exceeded(self, record: Record) -> JobReason | None:
+        """What the run has used up, if anything."""
+        serving, now = self._config.serving, self._clock()
+        if record.used_s + now - record.started_at > serving.max_job_s:
+            return "wall_time_exceeded"
+        if now - self._weighed_at.get(record.job_id, 0.0) < WEIGH_EVERY_S:
+            return None
+        self._weighed_at[record.job_id] = now
+        try:
+            num_bytes = await asyncio.to_thread(results.num_bytes, record.out)
+        except OSError:  # a file went while they were counted; the next look will do
+            return None
+        return "disk_exceeded" if num_bytes > serving.max_job_bytes else None
 
     async def _ask(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """The runner's answer. While one call hangs no other is made: it holds this one thread, and none that other work needs."""
@@ -223,7 +252,7 @@ class RayJobService:
 
     async def _take_up(self, record: Record) -> None:
         """The run went away with its cluster or its watcher."""
-        if record.cancelled:
+        if record.cancelled or record.over:
             await self._finish(record, Found("stopped"))
         elif record.attempt >= MAX_STARTS:
             await self._finish(record, Found("failed", f"the run was lost {record.attempt} times; its folder keeps what it made"))
@@ -235,23 +264,42 @@ class RayJobService:
             await self._forget(record)
 
     async def _settle(self, record: Record, found: Found) -> None:
-        if found.state == "stopped" and not record.cancelled:
+        if found.state == "stopped" and not (record.cancelled or record.over):
             # Somebody stopped it past this service, with `ray job stop`.
             found = Found("stopped", "stopped on the server", found.ended_at)
         await self._finish(record, found)
 
     async def _finish(self, record: Record, found: Found) -> None:
         status: JobStatus = "succeeded" if found.state == "succeeded" else "failed"
-        if found.state == "stopped" or (record.cancelled and status == "failed"):
+        if (record.cancelled and status == "failed") or (found.state == "stopped" and not record.over):
             status = "cancelled"
         message = "" if status == "cancelled" and record.cancelled else found.message
+        if record.over and status == "failed":
+            message = self._limit_named(record.over)
         await self._registry.finish(record, status, message, found.ended_at)
         await self._forget(record)
 
     async def _forget(self, record: Record) -> None:
         """Nothing will be started for it any more."""
-        await self._registry.sweep()
+        self._weighed_at.pop(record.job_id, None)
         self._config_file(record).unlink(missing_ok=True)
+        await self._registry.sweep()
+        await self._purge()
+
+    async def _purge(self) -> None:
+        """Remove the folders that are to go with their deleted jobs."""
+        for record in await self._registry.to_purge():
+            await asyncio.to_thread(results.remove, record.out)
+            self._config_file(record).unlink(missing_ok=True)
+            await self._registry.forget(record)
+
+    def _limit_named(self, reason: str) -> str:
+        serving = self._config.serving
+        if reason == "wall_time_exceeded":
+            spent = f"the run took longer than {serving.max_job_s:g} s, the most for one run here"
+        else:
+            spent = f"the run's folder grew larger than {serving.max_job_bytes} bytes, the most for one run here"
+        return f"{spent}; its folder keeps what it made"
 
     def _checked(self, spec: dict[str, Any]) -> RunConfig:
         config = run_config(self._config, spec)
@@ -268,6 +316,7 @@ class RayJobService:
         self._config_file(record).write_text(to_toml(config), encoding="utf-8")
 
     def _job(self, record: Record, progress: dict[str, Any] | None = None) -> Job:
+        reason = cast(JobReason, record.over) if record.over and record.status == "failed" else None
         message = self._scrubbed(record, record.message)
         if record.status == "running" and record.cancelled:
             message = "stopping"
@@ -281,6 +330,7 @@ class RayJobService:
             spec=record.spec,
             message=message,
             progress=progress,
+            reason=reason,
         )
 
     def _scrubbed(self, record: Record, value: Any) -> Any:

@@ -109,6 +109,14 @@ class ServingConfig(Section):
     """Runs going at once; the others wait their turn, the key that was served longest ago first."""
     max_queued_jobs: int = Field(default=16, gt=0)
     """Runs of one key that may wait; the next one is refused with 429."""
+    max_job_s: float = Field(default=604_800.0, gt=0)
+    """Longest time that a run may be going. One that takes longer is stopped and fails with the reason wall_time_exceeded."""
+    max_job_bytes: int = Field(default=1 << 38, gt=0)
+    """Most disk space of a run's folder. One that grows larger is stopped and fails with the reason disk_exceeded."""
+    max_job_images: int = Field(default=200_000, gt=0)
+    """Most images that a client may plan for one run."""
+    job_limits: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Largest values that a client may set, by section, such as {images = {width = 4096}}, in place of those in serving/jobs/limits.py."""
 
     gateway: GatewayConfig = GatewayConfig()
     prompt_agent: PromptAgentConfig = PromptAgentConfig()

@@ -123,6 +123,16 @@ class Files:
         """Remove `name`."""
         self._fs.delete_file(self.path(name))
 
+    def total_bytes(self) -> int:
+        """Bytes of all files below the root, unfinished ones included; 0 where there is no root. OSError when one goes meanwhile."""
+        infos = self._fs.get_file_info(pafs.FileSelector(self._base, recursive=True, allow_not_found=True))
+        return sum(info.size for info in infos if info.type == pafs.FileType.File)
+
+    def delete_all(self) -> None:
+        """Remove the root and all below it; nothing where there is no root."""
+        if self._fs.get_file_info(self._base).type != pafs.FileType.NotFound:
+            self._fs.delete_dir(self._base)
+
     def names(self, folder: str) -> list[str]:
         """Sorted names of the finished files in `folder`, none when it does not exist."""
         infos = self._fs.get_file_info(pafs.FileSelector(self.path(folder), allow_not_found=True))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from serving.http.backend import Conflict, Job, JobService, JobStatus
+from serving.http.backend import Conflict, Job, JobReason, JobService, JobStatus
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed
@@ -77,6 +77,8 @@ class JobReply(BaseModel):
     spec: dict[str, Any]
     message: str
     """Why it failed or waits."""
+    reason: JobReason | None
+    """Why the server stopped it, where it did: its folder keeps what it made."""
     progress: Progress | None
     """None before the run has begun, and in lists."""
 
@@ -155,11 +157,15 @@ def router(deps: Deps) -> APIRouter:
         with _known("job"):
             return _reply(await _service(deps).cancel(tenant.tenant_id, job_id))
 
-    @routes.delete("/v1/jobs/{job_id}", summary="Stop and forget a job", responses=responses(404))
-    async def delete(job_id: JobId, tenant: CurrentTenant) -> DeletedJob:
-        """As `cancel`, and the job is gone. What the run has published still waits for the same body."""
+    @routes.delete("/v1/jobs/{job_id}", summary="Stop and forget a job", responses=responses(404, 409))
+    async def delete(
+        job_id: JobId,
+        tenant: CurrentTenant,
+        purge: Annotated[bool, Query(description="Remove the run's folder as well, that of a running job once its run has ended.")] = False,
+    ) -> DeletedJob:
+        """As `cancel`, and the job is gone. What the run has published still waits for the same body, unless it is purged."""
         with _known("job"):
-            await _service(deps).delete(tenant.tenant_id, job_id)
+            await _service(deps).delete(tenant.tenant_id, job_id, purge=purge)
         return DeletedJob(id=job_id)
 
     @routes.get(
@@ -262,5 +268,6 @@ def _reply(job: Job) -> JobReply:
         finished_at=job.finished_at,
         spec=job.spec,
         message=job.message,
+        reason=job.reason,
         progress=progress,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -181,3 +182,22 @@ def test_jobs_outlive_the_process(tmp_path: Path) -> None:
 
     with_registry(tmp_path, before)
     with_registry(tmp_path, after)
+
+
+def test_the_table_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "state.sqlite3")
+    old.execute(
+        "CREATE TABLE jobs (job_id TEXT PRIMARY KEY, tenant TEXT, spec TEXT, out TEXT, status TEXT, created_at REAL, finished_at REAL, "
+        "message TEXT, attempt INTEGER, cancelled INTEGER, deleted INTEGER, seen_at REAL)"
+    )
+    old.execute("INSERT INTO jobs VALUES ('job_1', 'ann', '{\"seed\": 1}', '/runs/1', 'queued', 1.0, NULL, '', 0, 0, 0, 0.0)")
+    old.commit()
+    old.close()
+
+    async def scenario(registry: Registry) -> None:
+        assert await registry.get("ann", "job_1") == record(1)
+        claimed = await registry.claim(1)
+        assert claimed is not None
+        assert claimed.started_at >= 1000
+
+    with_registry(tmp_path, scenario)

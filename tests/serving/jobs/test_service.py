@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from serving.http.backend import Conflict, Job, Overloaded
+from serving.jobs import results
 from serving.jobs.runner import Found
-from serving.jobs.service import LOST_AFTER_S, MAX_STARTS, RayJobService
+from serving.jobs.service import LOST_AFTER_S, MAX_STARTS, WEIGH_EVERY_S, RayJobService
 from synthseg.config import load_config
 from synthseg.errors import UsageProblem
 from synthseg.store.run_folder import RunFolder
@@ -388,5 +389,156 @@ def test_two_gateways_share_the_work(tmp_path: Path) -> None:
             await bench.until(lambda found: found.status == "succeeded", job)
         assert sorted(bench.runner.submitted) == sorted(f"{job.job_id}-1" for job in jobs)
         await other.close()
+
+    on(bench, scenario)
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_job_s=100")
+
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        (Path(job.out)).mkdir(parents=True)
+        bench.now += 99
+        await asyncio.sleep(0.1)
+        assert bench.runner.stopped == []
+        bench.now += 2
+        ended = await bench.until(lambda found: found.status == "failed", job)
+        assert ended.reason == "wall_time_exceeded"
+        assert "longer than 100 s" in ended.message
+        assert bench.runner.stopped[0] == bench.last(job)
+        assert Path(job.out).is_dir()  # what it made stays
+        last = [event async for event in bench.service.events("ann", job.job_id)][-1]
+        assert (last["event"], last["status"], last["reason"]) == ("job_finished", "failed", "wall_time_exceeded")
+
+    on(bench, scenario)
+
+
+def test_the_time_of_earlier_starts_counts_and_that_between_them_does_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_job_s=100")
+
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        bench.now += 60
+        await asyncio.sleep(0.1)
+        bench.runner.known[bench.last(job)] = Found("lost")
+        await bench.until(lambda _: len(bench.runner.submitted) == 2, job)
+        bench.now += 30
+        await asyncio.sleep(0.1)
+        assert (await bench.service.get("ann", job.job_id)).status == "running"
+        bench.now += 20
+        ended = await bench.until(lambda found: found.status == "failed", job)
+        assert ended.reason == "wall_time_exceeded"
+
+    on(bench, scenario)
+
+
+def test_a_run_whose_folder_grows_too_large_is_stopped_and_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_job_bytes=1000")
+
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        deep = Path(job.out) / "images" / "deep"
+        deep.mkdir(parents=True)
+        (deep / "a").write_bytes(b"x" * 900)
+        bench.now += WEIGH_EVERY_S
+        await asyncio.sleep(0.1)
+        assert bench.runner.stopped == []
+        (deep / "b").write_bytes(b"x" * 101)
+        bench.now += WEIGH_EVERY_S
+        ended = await bench.until(lambda found: found.status == "failed", job)
+        assert ended.reason == "disk_exceeded"
+        assert "1000 bytes" in ended.message
+        assert (deep / "a").is_file()
+
+    on(bench, scenario)
+
+
+def test_a_run_that_ends_before_it_can_be_stopped_has_done_what_it_was_to_do(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "serving.max_job_s=100")
+
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        bench.runner.stop = lambda submission_id: bench.runner.known.update({submission_id: Found("succeeded")})  # type: ignore[method-assign]
+        bench.now += 101
+        ended = await bench.until(lambda found: found.status != "running", job)
+        assert (ended.status, ended.reason) == ("succeeded", None)
+
+    on(bench, scenario)
+
+
+def test_purging_removes_the_folder_and_leaving_it_out_does_not(bench: Bench) -> None:
+    async def scenario() -> None:
+        jobs = [await bench.service.submit("ann", {**SPEC, "seed": seed}) for seed in (1, 2)]
+        for job in jobs:
+            await bench.running(job)
+            Path(job.out).mkdir(parents=True)
+            (Path(job.out) / "run.json").write_text("{}")
+            bench.runner.known[bench.last(job)] = Found("succeeded")
+            await bench.until(lambda found: found.status == "succeeded", job)
+        kept, purged = jobs
+        await bench.service.delete("ann", kept.job_id)
+        with pytest.raises(KeyError):
+            await bench.service.delete("bob", purged.job_id, purge=True)
+        await bench.service.delete("ann", purged.job_id, purge=True)
+        assert (Path(kept.out).is_dir(), Path(purged.out).exists()) == (True, False)
+        assert await bench.service.jobs("ann", 9) == []
+        await bench.service.submit("ann", {**SPEC, "seed": 2})  # the place is free again
+
+    on(bench, scenario)
+
+
+def test_a_running_job_is_stopped_before_its_folder_goes(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        Path(job.out).mkdir(parents=True)
+        bench.runner.away = True
+        await bench.service.delete("ann", job.job_id, purge=True)
+        assert Path(job.out).is_dir()
+        with pytest.raises(Conflict, match="still being stopped"):
+            await bench.service.submit("ann", SPEC)
+        bench.runner.away = False
+        async with asyncio.timeout(10):
+            while Path(job.out).exists():
+                await asyncio.sleep(0.01)
+        assert bench.runner.stopped
+
+    on(bench, scenario)
+
+
+def test_a_folder_in_which_another_job_is_going_is_not_purged(bench: Bench) -> None:
+    async def scenario() -> None:
+        first = await bench.running(await bench.service.submit("ann", SPEC))
+        bench.runner.known[bench.last(first)] = Found("failed", "lost power")
+        await bench.until(lambda found: found.status == "failed", first)
+        second = await bench.running(await bench.service.submit("ann", SPEC))
+        Path(second.out).mkdir(parents=True)
+        with pytest.raises(Conflict, match=second.job_id):
+            await bench.service.delete("ann", first.job_id, purge=True)
+        assert Path(second.out).is_dir()
+        assert (await bench.service.get("ann", first.job_id)).status == "failed"
+
+    on(bench, scenario)
+
+
+def test_a_purge_that_a_dead_server_left_is_finished_by_the_next(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        job = await bench.running(await bench.service.submit("ann", SPEC))
+        Path(job.out).mkdir(parents=True)
+        bench.runner.known[bench.last(job)] = Found("succeeded")
+        await bench.until(lambda found: found.status == "succeeded", job)
+
+        def dies(_: str) -> None:
+            raise OSError("the server is gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(results, "remove", dies)
+            with pytest.raises(OSError, match="gone"):
+                await bench.service.delete("ann", job.job_id, purge=True)
+        await bench.service.close()
+        bench.again().start()
+        async with asyncio.timeout(10):
+            while Path(job.out).exists():
+                await asyncio.sleep(0.01)
 
     on(bench, scenario)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any, Literal, get_origin
+
 import pytest
 
-from serving.jobs.spec import run_config
+from serving.jobs.limits import MOST, has_bound, limits
+from serving.jobs.spec import is_open, run_config
 from synthseg.config import RunConfig, load_config
+from synthseg.config.loading import preset_names, setting_names
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
@@ -61,6 +65,17 @@ def test_a_run_that_needs_the_servers_gpus_joins_its_cluster() -> None:
         "images.parameters={scheduler='/etc/passwd'}",
         "images.parameters.scheduler=/etc/passwd",
         "images.parameters.steps=[1]",
+        "images.parameters.a.b=/etc/passwd",
+        "images.parameters.a.b=1",
+        "images.parameters.=1",
+        "images.parameters.a b=1",
+        "images.lora_file=/etc/passwd",
+        "images.safety_checker=https://example.org/x",
+        "images.trust_remote_code=yes",
+        "execution.endpoint.api_key_env=HOME",
+        "execution.vllm.num_cpus=64",
+        "prompts={model='/etc/passwd'}",
+        "prompts.base_url=http://169.254.169.254/",
         " prompts.model = /etc/passwd",
         "prompts.model",
     ],
@@ -87,3 +102,78 @@ def test_content_settings_may_be_chosen(served: RunConfig) -> None:
 def test_a_wrong_setting_is_answered_with_the_nearest(served: RunConfig) -> None:
     with pytest.raises(UsageProblem, match=r"did you mean 'prompts.max_rounds'"):
         run_config(served, {"settings": ["prompts.max_roundz=2"]})
+
+
+def test_whatever_may_be_chosen_is_a_bounded_number_a_switch_a_word_of_a_list_or_content() -> None:
+    """A new setting is closed to clients until somebody has thought of it; a number is open as soon as it has an upper bound."""
+    choice = {name for name in setting_names() if is_open(name)}
+    texts = {"classes", "images.negative_prompt", "segmenter.text_templates"}
+    for name in choice - texts:
+        field: Any = None
+        model: Any = RunConfig
+        for part in name.split("."):
+            field = model.model_fields[part]
+            model = field.annotation
+        assert model is bool or get_origin(model) is Literal or has_bound(name), name
+    assert texts < choice
+    assert not [name for name in choice if name.startswith("serving.")]
+
+
+def test_every_bound_is_of_a_setting_and_none_is_below_a_preset() -> None:
+    for preset in preset_names():
+        config = load_config(preset)
+        for name, most in MOST.items():
+            value: Any = config
+            for part in name.split("."):
+                value = getattr(value, part)
+            values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+            assert all(number <= most for number in values if isinstance(number, int | float)), (preset, name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("execution.stall_timeout_s=1e18", "execution.stall_timeout_s may be at most 3600"),
+        ("execution.stall_timeout_s=inf", "execution.stall_timeout_s"),
+        ("segmenter.iterations=1000000000", "segmenter.iterations may be at most 100000"),
+        ("images.images_per_prompt=100000000", "images.images_per_prompt may be at most 64"),
+        ("images.width=3000", "images.width may be at most 2048"),
+        ("images.parameters.steps=1e9", "images.parameters.steps may be at most 1000"),
+        ("images.parameters.guidance_scale=1e999", "images.parameters.guidance_scale may be at most 1000 over HTTP, not inf|finite"),
+        ("images.parameters.guidance_scale=-1e9", "images.parameters.guidance_scale"),
+        ("classifier.learning_rate=nan", "classifier.learning_rate"),
+        ("evaluation.scales=[1.0, 1e9]", "evaluation.scales may be at most 4"),
+        (f"evaluation.scales={[1.0] * 17}", "evaluation.scales has 17 values"),
+        (f"segmenter.text_templates=['{'x' * 400}', '{'y' * 601}']", "segmenter.text_templates has more than 1000 characters"),
+        (f"images.negative_prompt={'x' * 1001}", "images.negative_prompt has more than 1000 characters"),
+        ("execution.max_in_flight=100000", "execution.max_in_flight may be at most 1024"),
+    ],
+)
+def test_a_number_beyond_its_bound_is_refused_by_name(served: RunConfig, setting: str, says: str) -> None:
+    with pytest.raises(UsageProblem, match=says):
+        run_config(served, {"settings": [setting]})
+
+
+def test_the_number_of_images_is_bounded_in_all(served: RunConfig) -> None:
+    few = served.model_copy(update={"serving": served.serving.model_copy(update={"max_job_images": 5000})})
+    with pytest.raises(UsageProblem, match="would make 12800 images; one over HTTP makes at most 5000"):
+        run_config(few, {"classes": ["cat"], "settings": ["images.images_per_prompt=64", "prompts.prompts_per_class=198"]})
+    with pytest.raises(UsageProblem, match=r"prompts.prompts_per_class may be at most 1000"):
+        run_config(served, {"per_class": 100_000})
+    assert run_config(few, {"preset": "coco"}).preset == "coco"  # the preset's own number is its owner's choice
+
+
+def test_the_server_s_owner_sets_the_bounds_and_is_not_bound_by_them() -> None:
+    own = load_config("embedded", ["serving.job_limits.images.width=100", "images.width=4096", "segmenter.iterations=200000"])
+    assert run_config(own, {"classes": ["cat"]}).images.width == 4096
+    with pytest.raises(UsageProblem, match=r"images.width may be at most 100 over HTTP, not 101"):
+        run_config(own, {"settings": ["images.width=101"]})
+    assert run_config(own, {"settings": ["images.width=100"]}).images.width == 100
+
+
+@pytest.mark.parametrize("name", ["images.widht", "images", "prompts.model"])
+def test_a_bound_on_nothing_is_refused(name: str) -> None:
+    section, _, key = name.partition(".")
+    table = {section: {key: 1.0}} if key else {"nothing": {section: 1.0}}
+    with pytest.raises(UsageProblem, match=r"^serving.job_limits: .* has no limit here"):
+        limits(ServingConfig(job_limits=table))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from synthseg.store.run_folder import RunFolder
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 from tests.serving.jobs.fakes import FakeRunner
+from tests.waiting import until
 
 BODY = {"classes": ["car"], "seed": 4, "settings": ["prompts.max_rounds=2"]}
 
@@ -214,3 +216,33 @@ def test_without_jobs_the_server_says_so(backend: LocalBackend) -> None:
         for reply in (client.post("/v1/jobs", json={}), client.get("/v1/jobs"), client.get("/v1/jobs/x/report")):
             assert reply.status_code == 404
             assert reply.json()["error"]["code"] == "jobs_disabled"
+
+
+def test_a_purged_job_takes_its_folder_with_it(client: TestClient, runner: FakeRunner) -> None:
+    job_id = submitted(client)
+    wait(client, job_id, "running")
+    out = Path(runner.outs[-1])
+    out.mkdir(parents=True)
+    refused = client.delete(f"/v1/jobs/{job_id}?purge=maybe")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "purge")
+    assert client.delete(f"/v1/jobs/{job_id}?purge=true").json() == {"id": job_id, "object": "job", "deleted": True}
+    assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+    until(lambda: not out.exists())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "execution.stall_timeout_s=1e18",
+        "segmenter.iterations=1000000000",
+        "images.images_per_prompt=100000000",
+        "execution.stall_timeout_s=inf",
+        "images.parameters.a.b=/etc/passwd",
+    ],
+)
+def test_a_setting_beyond_what_http_may_set_is_refused_by_name(client: TestClient, setting: str) -> None:
+    refused = client.post("/v1/jobs", json={"settings": [setting]})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "settings")
+    assert setting.partition("=")[0] in error["message"]
+    assert "/etc/passwd" not in error["message"]
