@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
-from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights
+from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights, unreadable_dataset
 from synthseg.engines.invariance import measure_invariance
 from synthseg.engines.registry import build_image_engine
 from synthseg.errors import SynthSegError
@@ -339,8 +339,10 @@ def _invariance(config: RunConfig) -> Check:
 
 
 def _dataset(config: RunConfig) -> Check:
-    problem = missing_dataset(config)
-    if not problem:
-        return Check("dataset", "ok", config.evaluation.dataset)
-    missing, _, fix = problem.removeprefix("evaluation.dataset: ").removesuffix(")").partition(" (")
-    return Check("dataset", "fail", missing, fix)
+    if problem := missing_dataset(config):
+        missing, _, fix = problem.removeprefix("evaluation.dataset: ").removesuffix(")").partition(" (")
+        return Check("dataset", "fail", missing, fix)
+    if problem := unreadable_dataset(config):
+        fault, _, fix = problem.removeprefix("evaluation.dataset: ").rpartition("; ")
+        return Check("dataset", "fail", fault, fix)
+    return Check("dataset", "ok", config.evaluation.dataset)

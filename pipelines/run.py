@@ -26,7 +26,7 @@ from serving.client import engine_digest
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
-from synthseg.engines.availability import check_endpoint, check_requirements
+from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.models.identity import weights_digests
 from synthseg.progress import Progress
@@ -194,6 +194,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     UsageProblem before any model loads; RunFailure when the run cannot go on or its outcomes do not add up.
     """
     check_requirements(config, "run")
+    check_dataset(config)
     if _needs_prompts(config, out):
         check_endpoint(config)
     folder = RunFolder.create(out, config)
@@ -237,6 +238,7 @@ def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
     if not folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
         raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
     check_requirements(config, "run")
+    check_dataset(config)
     folder.hold_to_weights(weights_digests(config))
     with full_disk_named(), ray_session(config, verbose=verbose):
         _Run(config, folder, progress).evaluate()

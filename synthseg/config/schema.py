@@ -238,7 +238,7 @@ class EvaluationConfig(Section):
     """Where and how the trained network is measured."""
 
     dataset: str
-    """`field` (the embedded held-out split), `voc:PATH`, `coco:PATH` or `folder:PATH`."""
+    """`field` (the embedded held-out split), `voc:PATH`, `coco:PATH` or `folder:PATH`; docs/datasets.md says what each must hold."""
     num_images: int = Field(default=0, ge=0)
     """0 takes the whole split."""
     scales: tuple[float, ...] = (1.0,)

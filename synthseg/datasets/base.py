@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from synthseg.config.schema import RunConfig
-from synthseg.errors import CorruptData, UsageProblem
-from synthseg.taxonomy import BACKGROUND_ID, VOID_ID
-
-PALETTE_MODES = ("P", "L")
-"""Pillow modes whose stored bytes are the class ids themselves."""
+from synthseg.datasets.class_ids import check_ids
+from synthseg.datasets.paths import split_location
+from synthseg.errors import UsageProblem
+from synthseg.taxonomy import BACKGROUND_ID, VOID_ID, taxonomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +20,7 @@ class SegmentationSample:
     """One image with its exact mask."""
 
     name: str
+    """Unique within the split."""
     image: NDArray[np.uint8]
     """(H, W, 3) RGB, at its original size."""
     mask: NDArray[np.uint8]
@@ -38,75 +35,49 @@ class SegmentationDataset(Protocol):
         ...
 
     def __getitem__(self, index: int) -> SegmentationSample:
-        """Sample `index` (0..len - 1; IndexError beyond). CorruptData when a file cannot be read."""
+        """Sample `index` (0..len - 1; IndexError beyond). CorruptData, with the file, when it cannot be read as it was meant."""
         ...
 
 
 def open_dataset(spec: str, config: RunConfig) -> SegmentationDataset:
-    """The split that `spec` names: `field`, `voc:PATH`, `coco:PATH` or `folder:PATH`.
+    """The split that `spec` names: `field`, `voc:PATH`, `coco:PATH` or `folder:PATH`; `~` is the home folder.
 
     `config` gives its taxonomy and `evaluation.num_images`, the number of samples taken from its start (0: all). UsageProblem names
-    the file or folder that is missing, or the taxonomy that does not fit.
+    the file or folder that is missing, or the taxonomy that does not fit; CorruptData the list or annotation that cannot be read.
     """
-    kind, _, path = spec.partition(":")
+    kind, root = split_location(spec)
     limit = config.evaluation.num_images
-    if kind == "field" and not path:
+    if kind == "field":
         from synthseg.datasets.field import FieldDataset
 
-        _check_taxonomy("field", "voc", config)
+        _check_taxonomy(spec, "voc", config)
         return FieldDataset(config)
-    if not path:
-        raise UsageProblem(f"evaluation.dataset: '{spec}' must be field, voc:PATH, coco:PATH or folder:PATH")
     if kind == "voc":
         from synthseg.datasets.voc import VocDataset
 
         _check_taxonomy(spec, "voc", config)
-        return VocDataset(Path(path), limit)
+        return VocDataset(root, limit)
     if kind == "coco":
         from synthseg.datasets.coco import CocoDataset
 
         _check_taxonomy(spec, "coco", config)
-        return CocoDataset(Path(path), limit)
-    if kind == "folder":
-        from synthseg.datasets.folder import FolderDataset
+        return CocoDataset(root, limit)
+    from synthseg.datasets.folder import FolderDataset
 
-        return FolderDataset(Path(path), limit)
-    raise UsageProblem(f"evaluation.dataset: kind '{kind}' is unknown; use field, voc:PATH, coco:PATH or folder:PATH")
+    return FolderDataset(root, taxonomy(config.taxonomy), limit)
 
 
 def to_class_order(mask: NDArray[np.uint8], config: RunConfig) -> NDArray[np.uint8]:
-    """`mask` (H, W) with taxonomy ids, in the run's own: k + 1 for class k of `class_infos()`, background for others, void stays."""
+    """`mask` (H, W) with taxonomy ids, in the run's own: k + 1 for class k of `class_infos()`, background for others, void stays.
+
+    CorruptData for a value that the taxonomy does not have.
+    """
+    check_ids(mask, taxonomy(config.taxonomy), "mask")
     table = np.full(256, BACKGROUND_ID, np.uint8)
     table[VOID_ID] = VOID_ID
     for index, info in enumerate(config.class_infos(), start=1):
         table[info.class_id] = index
     return table[mask]
-
-
-def require(path: Path, what: str) -> Path:
-    """`path` if it exists, else UsageProblem that says what is missing."""
-    if not path.exists():
-        raise UsageProblem(f"evaluation.dataset: {path} is missing ({what}); place the dataset there or correct the path")
-    return path
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) of an image file; grey ones are stacked. CorruptData when it cannot be read."""
-    decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if decoded is None:
-        raise CorruptData(f"{path}: cannot be read as an image; replace the file")
-    return np.asarray(decoded, np.uint8)
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Class ids (H, W) of a palette or 8-bit grey PNG: the stored indices, never colours. CorruptData for any other file."""
-    try:
-        with Image.open(path) as stored:
-            if stored.mode not in PALETTE_MODES:
-                raise CorruptData(f"{path}: is a '{stored.mode}' image; a mask must be a palette or 8-bit grey PNG of class ids")
-            return np.array(stored, np.uint8)
-    except OSError as error:
-        raise CorruptData(f"{path}: cannot be read as a mask ({error}); replace the file") from error
 
 
 def _check_taxonomy(spec: str, needed: str, config: RunConfig) -> None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import synthseg
 from synthseg.config.schema import RunConfig
-from synthseg.errors import UsageProblem
+from synthseg.datasets.paths import found_at, split_location
+from synthseg.errors import CorruptData, UsageProblem
 from synthseg.gpus import gpus
 from synthseg.hub.catalogue import Weight, weights_of
 from synthseg.hub.ids import is_local
@@ -86,12 +87,31 @@ def gpu_reason(config: RunConfig) -> str:
 
 def missing_dataset(config: RunConfig) -> str:
     """What of the evaluation's dataset is not where the setting says; empty when all is."""
-    kind, _, root = config.evaluation.dataset.partition(":")
+    kind, root = split_location(config.evaluation.dataset)
     for part in _DATASETS.get(kind, ()):
-        path = Path(root, part)
-        if not path.exists():
+        path = root / part
+        if found_at(path) == "nothing":
             return f"evaluation.dataset: {path} is missing (place the dataset there, or set evaluation.dataset={kind}:PATH)"
     return ""
+
+
+def unreadable_dataset(config: RunConfig) -> str:
+    """Why the evaluation's dataset cannot be used, found by opening it and reading its first sample; empty when it can."""
+    if config.evaluation.dataset == "field":
+        return ""  # painted, so that there is nothing to read
+    from synthseg.datasets.base import open_dataset
+
+    try:
+        open_dataset(config.evaluation.dataset, config)[0]
+    except (CorruptData, UsageProblem) as error:
+        return f"evaluation.dataset: {str(error).removeprefix('evaluation.dataset: ')}"
+    return ""
+
+
+def check_dataset(config: RunConfig) -> None:
+    """UsageProblem when the evaluation's dataset cannot be used: a run would find out after all its other work."""
+    if problem := unreadable_dataset(config):
+        raise UsageProblem(problem)
 
 
 def _packages(config: RunConfig) -> Iterator[str]:

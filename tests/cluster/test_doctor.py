@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from PIL import Image
 
 from cluster import doctor
 from cluster.doctor import checks
@@ -69,6 +70,22 @@ def test_a_missing_model_file_and_dataset_are_named(tmp_path: Path) -> None:
     found = rows(overrides=(f"prompts.model={tmp_path / 'none.gguf'}", f"evaluation.dataset=folder:{tmp_path / 'none'}"))
     assert found["language model"].status == "fail"
     assert found["dataset"].status == "fail"
+
+
+def test_a_dataset_that_cannot_be_read_is_a_row_with_its_fix(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (6, 4)).save(tmp_path / "images" / "a.jpg")
+    setting = (f"evaluation.dataset=folder:{tmp_path}",)
+    check = rows(overrides=setting)["dataset"]
+    assert (check.status, check.fix) == ("fail", "place the dataset there or correct the path")
+    assert check.detail.startswith(f"{tmp_path}/masks is missing")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (6, 4), 150).save(tmp_path / "masks" / "a.png")
+    check = rows(overrides=setting)["dataset"]
+    assert (check.status, check.fix) == ("fail", "restore the original mask")
+    assert check.detail.startswith(f"{tmp_path}/masks/a.png: holds 150")
+    Image.new("L", (6, 4), 1).save(tmp_path / "masks" / "a.png")
+    assert rows(overrides=setting)["dataset"].status == "ok"
 
 
 def test_a_full_disk_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

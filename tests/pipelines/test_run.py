@@ -3,14 +3,16 @@ from __future__ import annotations
 import errno
 import uuid
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pipelines import run as module
 from pipelines.prompts import shard_name
-from synthseg.config import load_config
+from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
 from synthseg.progress import SilentProgress
 from synthseg.records import PROMPT_CANDIDATE
@@ -104,6 +106,36 @@ def test_evaluation_with_other_weights_is_refused_before_ray_starts(tmp_path: Pa
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: pytest.fail("Ray was started"))
     with pytest.raises(UsageProblem, match=r"other weights \(old\) than scoring.model"):
         module.evaluate_pipeline(str(tmp_path), verbose=False, progress=SilentProgress())
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> RunConfig:
+    """Settings whose evaluation split holds an image and a mask of another size."""
+    for folder, image in (("images", Image.new("RGB", (6, 4))), ("masks", Image.new("L", (4, 6)))):
+        (tmp_path / folder).mkdir()
+        image.save(tmp_path / folder / "a.png")
+    return load_config("embedded", [f"evaluation.dataset=folder:{tmp_path}"], classes=["cat", "dog"])
+
+
+UNREADABLE = r"^evaluation\.dataset: .*/images/a\.png: is 4 x 6 .*/masks/a\.png is 6 x 4"
+
+
+def test_a_split_that_cannot_be_read_is_found_out_before_anything_is_made(split: RunConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageProblem, match=UNREADABLE):
+        module.run_pipeline(split, str(out), verbose=False, progress=SilentProgress())
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("evaluates", [False, True])
+def test_it_is_found_out_before_a_run_goes_on(evaluates: bool, split: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = str(tmp_path / "out")
+    RunFolder.create(out, split).files.write("segmenter/decoder.safetensors", b"")
+    for late in ("ray_session", "weights_digests"):
+        monkeypatch.setattr(module, late, lambda *args, late=late, **kwargs: pytest.fail(f"{late} came first"))
+    begin = module.evaluate_pipeline if evaluates else partial(module.run_pipeline, split)
+    with pytest.raises(UsageProblem, match=UNREADABLE):
+        begin(out, verbose=False, progress=SilentProgress())
 
 
 def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

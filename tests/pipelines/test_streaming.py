@@ -6,17 +6,20 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
+from pipelines.evaluate import EvaluationWorker
 from pipelines.session import ray_session
-from pipelines.streaming import run_stage
+from pipelines.streaming import StageWorker, run_stage
 from synthseg.config import load_config
-from synthseg.errors import DiskFull, RunFailure
+from synthseg.datasets.base import open_dataset
+from synthseg.errors import CorruptData, DiskFull, RunFailure, UsageProblem
 from synthseg.records import sample_schema, samples
 from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
@@ -81,12 +84,17 @@ def shards(*what: str, rows: int = 5) -> list[pa.Table]:
     return [pa.table({"what": [w] * rows, "name": [f"shard-{i}"] * rows}) for i, w in enumerate(what)]
 
 
-def run(tables: list[pa.Table], tmp_path: Path, stall_timeout_s: float = 120) -> list[dict[str, Any]]:
+def run(
+    tables: list[pa.Table],
+    tmp_path: Path,
+    stall_timeout_s: float = 120,
+    worker: Callable[..., StageWorker] = Worker,
+    arguments: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
     stacks = tmp_path / "stacks"
-    arguments = {"marks": str(tmp_path), "stacks": stacks}
     found = run_stage(
-        Worker,
-        arguments,
+        worker,
+        arguments or {"marks": str(tmp_path), "stacks": stacks},
         tables,
         num_workers=2,
         num_gpus=0,
@@ -110,6 +118,30 @@ def test_no_shards_is_no_work(session: None, tmp_path: Path) -> None:
 def test_a_failure_arrives_in_its_own_words(session: None, tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match=r"^disk: it is full; free some space$"):
         run(shards("fine", "fail"), tmp_path)
+
+
+class Reader(EvaluationWorker):
+    """The evaluation's worker without its models: a sample that cannot be read comes before them."""
+
+    def __init__(self, dataset: str, stacks: Path) -> None:
+        register(stacks)
+        self._dataset = open_dataset(dataset, load_config("embedded"))
+
+
+def test_a_bad_sample_in_the_middle_of_a_split_is_named_by_the_driver(session: None, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (6, 4)).save(tmp_path / "images" / f"{name}.jpg")
+        Image.new("L", (6, 4), 150 if name == "b" else 1).save(tmp_path / "masks" / f"{name}.png")
+    arguments = {"dataset": f"folder:{tmp_path}", "stacks": tmp_path / "stacks"}
+    with pytest.raises(CorruptData) as caught:
+        run([pa.table({"index": [0, 1, 2]})], tmp_path, worker=Reader, arguments=arguments)
+    assert str(caught.value).startswith(f"{tmp_path}/masks/b.png: holds 150, which voc has no class for")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "masks" / "c.png").unlink()
+    with pytest.raises(UsageProblem, match=rf"{tmp_path}/masks/c\.png is missing"):
+        run([pa.table({"index": [0, 1, 2]})], tmp_path, worker=Reader, arguments=arguments)
 
 
 def test_a_bug_is_named_and_its_traceback_kept(session: None, tmp_path: Path) -> None:

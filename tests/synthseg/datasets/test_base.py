@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image
 
 from synthseg.config.loading import load_config
-from synthseg.datasets.base import open_dataset, read_image, read_mask, to_class_order
+from synthseg.datasets.base import open_dataset, to_class_order
 from synthseg.errors import CorruptData, UsageProblem
 
 
@@ -15,7 +16,13 @@ def test_class_order_maps_ids_and_keeps_void():
     assert to_class_order(mask, config).tolist() == [[0, 1, 2], [255, 0, 0]]
 
 
-@pytest.mark.parametrize("spec", ["", "voc", "voc:", "pascal:/data", "fields"])
+@pytest.mark.parametrize("value", [21, 150, 254])
+def test_a_value_without_a_class_never_becomes_background(value):
+    with pytest.raises(CorruptData, match=rf"mask: holds {value}, which voc has no class for"):
+        to_class_order(np.array([[0, value]], np.uint8), load_config("embedded"))
+
+
+@pytest.mark.parametrize("spec", ["", "voc", "voc:", "pascal:/data", "fields", "field:", "field:/data", "~/voc"])
 def test_unknown_names_are_refused(spec):
     with pytest.raises(UsageProblem, match=r"evaluation\.dataset"):
         open_dataset(spec, load_config("embedded"))
@@ -27,32 +34,27 @@ def test_missing_folders_are_named(spec):
         open_dataset(spec, load_config("embedded"))
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "/proc/self/mem/voc", "/dev/null"])
+@pytest.mark.parametrize("kind", ["voc", "folder"])
+def test_paths_that_cannot_be_are_missing(kind, name):
+    with pytest.raises(UsageProblem, match=r"is missing"):
+        open_dataset(f"{kind}:{name}", load_config("embedded"))
+
+
+@pytest.mark.parametrize("spec", ["voc:~/pascal", "folder:~/pascal"])
+def test_the_home_folder_is_known(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageProblem, match=rf"{tmp_path}/pascal/\w+ is missing"):
+        open_dataset(spec, load_config("embedded"))
+
+
+def test_a_home_that_nobody_has_is_named():
+    with pytest.raises(UsageProblem, match=r"evaluation\.dataset: 'voc:~no_such_user/voc'.*write the whole path"):
+        open_dataset("voc:~no_such_user/voc", load_config("embedded"))
+
+
 def test_taxonomy_must_fit():
     with pytest.raises(UsageProblem, match="taxonomy"):
         open_dataset("coco:nowhere", load_config("embedded"))
     with pytest.raises(UsageProblem, match="taxonomy"):
         open_dataset("field", load_config("coco"))
-
-
-def test_masks_are_indices_never_colors(tmp_path):
-    indices = np.array([[0, 1], [15, 255]], np.uint8)
-    palette = Image.fromarray(indices, "P")
-    palette.putpalette([channel for i in range(256) for channel in (255 - i, i // 2, 7)])
-    palette.save(tmp_path / "palette.png")
-    Image.fromarray(indices).save(tmp_path / "grey.png")
-    Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(tmp_path / "color.png")
-    (tmp_path / "torn.png").write_bytes((tmp_path / "palette.png").read_bytes()[:60])
-    assert read_mask(tmp_path / "palette.png").tolist() == indices.tolist()
-    assert read_mask(tmp_path / "grey.png").tolist() == indices.tolist()
-    with pytest.raises(CorruptData, match=r"color\.png.*'RGB'"):
-        read_mask(tmp_path / "color.png")
-    with pytest.raises(CorruptData, match=r"torn\.png"):
-        read_mask(tmp_path / "torn.png")
-
-
-def test_grey_images_are_stacked_and_torn_ones_named(tmp_path):
-    Image.fromarray(np.full((3, 4), 9, np.uint8)).save(tmp_path / "grey.png")
-    assert read_image(tmp_path / "grey.png").shape == (3, 4, 3)
-    (tmp_path / "torn.jpg").write_bytes(b"torn")
-    with pytest.raises(CorruptData, match=r"torn\.jpg"):
-        read_image(tmp_path / "torn.jpg")

@@ -4,76 +4,76 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from pycocotools import mask as coco_mask
 
 from synthseg.config.loading import load_config
 from synthseg.datasets.base import open_dataset
-from synthseg.datasets.coco import class_id, decode_region, decompress_counts, semantic_mask
+from synthseg.datasets.coco import semantic_mask
+from synthseg.datasets.coco_annotations import Instance
+from synthseg.datasets.coco_categories import MISSING_CATEGORIES, class_id
 from synthseg.errors import CorruptData, UsageProblem
-from synthseg.taxonomy import taxonomy
-
-
-def compress(lengths):
-    """COCO's string encoding, by its definition."""
-    text = ""
-    for i, length in enumerate(lengths):
-        value = length - lengths[i - 2] if i > 2 else length
-        more = True
-        while more:
-            bits = value & 0x1F
-            value >>= 5
-            more = value != (-1 if bits & 0x10 else 0)
-            text += chr(48 + (bits | 0x20 if more else bits))
-    return text
-
-
-def square(left, top, right, bottom):
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-def test_category_ids_close_their_gaps():
-    ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-    assert [class_id(i) for i in ids] == list(range(1, 81))
-    assert taxonomy("coco").by_id(class_id(18)).name == "dog"
-    assert taxonomy("coco").by_id(class_id(90)).name == "toothbrush"
-    for wrong in (0, 12, 83, 91):
-        with pytest.raises(CorruptData, match=f"category id {wrong}"):
-            class_id(wrong)
-
-
-def test_polygons_fill_the_pixels_whose_centre_they_hold():
-    found = decode_region([square(1, 2, 4, 5), square(6.6, 0, 8.3, 1)], 6, 9)
-    expected = np.zeros((6, 9), bool)
-    expected[2:5, 1:4] = True
-    expected[0, 7] = True
-    np.testing.assert_array_equal(found, expected)
-    assert not decode_region([square(20, 20, 30, 30)], 6, 9).any()
-
-
-def test_run_lengths_go_down_the_columns_plain_or_compressed():
-    region = np.random.default_rng(0).random((13, 11)) < 0.4
-    region[:, 4:7] = True
-    flat = region.T.reshape(-1)
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff([0, *ends, flat.size]).tolist()
-    lengths = [0, *lengths] if flat[0] else lengths
-    assert decompress_counts(compress(lengths)) == lengths
-    assert decompress_counts(compress([3, 1000, 7, 20, 70000])) == [3, 1000, 7, 20, 70000]
-    for counts in (lengths, compress(lengths)):
-        np.testing.assert_array_equal(decode_region({"counts": counts, "size": [13, 11]}, 13, 11), region)
-    with pytest.raises(CorruptData, match="run lengths"):
-        decode_region({"counts": [3, 4]}, 13, 11)
+from tests.synthseg.datasets.coco_files import HEIGHT, WIDTH, categories, content, square, write
 
 
 def test_smaller_instances_lie_on_top_and_crowds_count():
     crowd = {"counts": [0, 36], "size": [6, 6]}
-    instances = [
-        {"id": 1, "area": 4, "category_id": 18, "segmentation": [square(0, 0, 2, 2)], "iscrowd": 0},
-        {"id": 2, "area": 36, "category_id": 1, "segmentation": crowd, "iscrowd": 1},
-    ]
-    mask = semantic_mask(instances, 6, 6)
-    assert (mask[:2, :2] == 17).all()
-    assert (mask == 1).sum() == 32
+    instances = [Instance(1, 18, [square(0, 0, 2, 2)], 4), Instance(2, 1, crowd, 36)]
+    for order in (instances, instances[::-1]):
+        mask = semantic_mask(order, 6, 6)
+        assert (mask[:2, :2] == 17).all()
+        assert (mask == 1).sum() == 32
+
+
+def test_the_file_s_area_decides_and_of_equal_ones_the_first():
+    whole, half = [square(0, 0, 6, 6)], [square(0, 0, 6, 3)]
+    assert (semantic_mask([Instance(1, 18, whole, 5), Instance(2, 1, half, 6)], 6, 6) == 17).all()
+    assert (semantic_mask([Instance(9, 18, whole, 7), Instance(2, 1, half, 7)], 6, 6) == 17).all()
+    assert (semantic_mask([Instance(2, 1, half, 7), Instance(9, 18, whole, 7)], 6, 6)[:3] == 1).all()
+
+
+IDS = [i for i in range(1, 91) if i not in MISSING_CATEGORIES]
+CORNER = st.floats(-5, 40, allow_nan=False, width=32)
+POLYGON = st.lists(st.tuples(CORNER, CORNER), min_size=3, max_size=7).map(
+    lambda corners: [number for corner in corners for number in corner]
+)
+SHAPE = st.lists(POLYGON, min_size=1, max_size=3)
+CROWD = st.integers(0, 2**32 - 1)
+ANNOTATION = st.tuples(st.sampled_from(IDS), SHAPE | CROWD, st.sampled_from([0, 3.5, 40, 40.25, 700]))
+
+
+def public_tables(annotations, height, width):
+    """Ids of a mask as public tables have them, by pycocotools alone: encoded regions of later, larger ones lose what is taken."""
+    mask = np.zeros((height, width), np.uint8)
+    taken = coco_mask.encode(np.asfortranarray(mask))
+    for category, encoded, _ in sorted(annotations, key=lambda annotation: annotation[2]):
+        both = coco_mask.merge([encoded, taken])
+        seen = coco_mask.decode(both).astype(bool) & ~coco_mask.decode(taken).astype(bool)
+        mask[seen] = class_id(category)
+        taken = both
+    return mask
+
+
+@settings(deadline=None)
+@given(st.lists(ANNOTATION, min_size=1, max_size=6))
+def test_overlaps_and_crowds_are_those_of_the_public_tables(annotations):
+    height, width = 33, 27
+    instances, encoded = [], []
+    for number, (category, shape, area) in enumerate(annotations):
+        if isinstance(shape, int):
+            region = np.random.default_rng(shape).random((height, width)) < 0.4
+            run = coco_mask.encode(np.asfortranarray(region.astype(np.uint8)))
+            segmentation = {"size": run["size"], "counts": run["counts"].decode("ascii")}
+        else:
+            run, segmentation = coco_mask.merge(coco_mask.frPyObjects(shape, height, width)), shape
+        instances.append(Instance(number, category, segmentation, area))
+        encoded.append((category, run, area))
+    found = semantic_mask(instances, height, width)
+    assert (found == public_tables(encoded, height, width)).all()
+    covered = coco_mask.area(coco_mask.merge([run for _, run, _ in encoded]))
+    assert (found > 0).sum() == covered
 
 
 def test_split_from_annotations(tmp_path):
@@ -83,10 +83,10 @@ def test_split_from_annotations(tmp_path):
     annotations = [
         {"id": i, "image_id": image, "area": 4, "category_id": 3, "segmentation": [square(0, 0, 2, 2)]} for i, image in enumerate((9, 3))
     ]
-    content = {"images": entries, "annotations": annotations}
+    stored = {"images": entries, "annotations": annotations, "categories": categories()}
     with pytest.raises(UsageProblem, match=r"instances_val2014\.json is missing"):
         open_dataset(f"coco:{tmp_path}", load_config("coco"))
-    (tmp_path / "annotations" / "instances_val2014.json").write_text(json.dumps(content))
+    (tmp_path / "annotations" / "instances_val2014.json").write_text(json.dumps(stored))
     Image.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / "val2014" / entries[1]["file_name"])
     Image.fromarray(np.zeros((9, 8), np.uint8)).save(tmp_path / "val2014" / entries[0]["file_name"])
     dataset = open_dataset(f"coco:{tmp_path}", load_config("coco"))
@@ -96,3 +96,22 @@ def test_split_from_annotations(tmp_path):
     assert (dataset[0].mask == 3).sum() == 4
     with pytest.raises(CorruptData, match="its annotations say"):
         dataset[1]
+
+
+@pytest.mark.parametrize(("size", "turned"), [((WIDTH, HEIGHT), False), ((HEIGHT, WIDTH), True)])
+def test_an_image_is_read_in_the_frame_of_its_annotations(size, turned, tmp_path):
+    root = write(tmp_path, content())
+    stored = np.zeros((size[1], size[0], 3), np.uint8)
+    stored[0, 0] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter to the right: the first pixel comes to the end of the first row
+    Image.fromarray(stored).save(root / "val2014/COCO_val2014_000000000003.jpg", format="PNG", exif=exif)
+    image = open_dataset(f"coco:{root}", load_config("coco"))[0].image
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.argwhere(image[..., 0]).tolist() == [[0, WIDTH - 1] if turned else [0, 0]]
+
+
+def test_the_home_folder_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, content())
+    assert len(open_dataset("coco:~", load_config("coco"))) == 2

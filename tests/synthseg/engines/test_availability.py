@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from PIL import Image
 
 from synthseg.config import load_config
 from synthseg.engines import availability
-from synthseg.engines.availability import check_endpoint, check_requirements, missing_requirements
+from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements, missing_requirements
 from synthseg.errors import UsageProblem
 from synthseg.gpus import Gpu
 from tests.synthseg.engines.endpoint import endpoint
@@ -87,6 +88,31 @@ def test_a_dataset_without_its_parts_is_named(tmp_path: Path) -> None:
         assert f"{tmp_path}/{part} is missing" in availability.missing_dataset(config)
         (tmp_path / part).mkdir(parents=True)
     assert availability.missing_dataset(config) == ""
+
+
+def test_a_dataset_below_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config("voc", ["evaluation.dataset=voc:~/voc"])
+    assert f"{tmp_path}/voc/JPEGImages is missing" in availability.missing_dataset(config)
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"):
+        (tmp_path / "voc" / part).mkdir(parents=True)
+    assert availability.missing_dataset(config) == ""
+
+
+def test_a_dataset_is_opened_and_its_first_sample_read(tmp_path: Path) -> None:
+    config = load_config("embedded", [f"evaluation.dataset=folder:{tmp_path}"])
+    check_dataset(load_config("embedded"))
+    for part in ("images", "masks"):
+        with pytest.raises(UsageProblem, match=rf"^evaluation\.dataset: {tmp_path}/{part} is missing"):
+            check_dataset(config)
+        (tmp_path / part).mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (6, 4)).save(tmp_path / "images" / f"{name}.jpg")
+        Image.new("L", (6, 4), 1 if name == "a" else 150).save(tmp_path / "masks" / f"{name}.png")
+    check_dataset(config)  # the second one is the evaluation's
+    (tmp_path / "masks" / "a.png").write_bytes((tmp_path / "masks" / "b.png").read_bytes())
+    with pytest.raises(UsageProblem, match=rf"^evaluation\.dataset: {tmp_path}/masks/a\.png: holds 150, which voc has no class for"):
+        check_dataset(config)
 
 
 @pytest.mark.parametrize("preset", ["voc", "laptop"])
