@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.e2e.small import synthseg
 
@@ -31,6 +32,20 @@ def test_one_line_and_exit_2(args: tuple[str, ...], says: str, tmp_path: Path) -
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_of_wrong_values_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / "voc" / part).mkdir(parents=True)
+    (tmp_path / "voc/ImageSets/Segmentation/val.txt").write_bytes(b"\xef\xbb\xbfa  1\r\n")
+    Image.new("RGB", (6, 4)).save(tmp_path / "voc/JPEGImages/a.jpg")
+    Image.new("RGB", (6, 4), (128, 0, 0)).convert("L").save(tmp_path / "voc/SegmentationClass/a.png")
+    setting = "evaluation.dataset=voc:~/voc"
+    done = synthseg("run", "--set", setting, "--out", str(tmp_path / "out"), timeout_s=100, HOME=str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"error: evaluation.dataset: {tmp_path}/voc/SegmentationClass/a.png: holds 38, which voc has no class for")
     assert not (tmp_path / "out").exists()
 
 
