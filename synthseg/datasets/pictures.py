@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,20 @@ IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes of at most 8 bits a channel. It would clip deeper ones to white."""
 BIT_DEPTH_AT = 24
 """Place of the bit depth in a PNG: the ninth byte of the IHDR chunk, which begins at byte 16."""
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises on a damaged file."""
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    AssertionError,
+    Image.DecompressionBombError,
+)
+"""What Pillow lets through on a damaged file: its own errors, and those of the parsing inside its plugins."""
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None, wanted_by: str = "") -> NDArray[np.uint8]:
@@ -42,7 +56,8 @@ def read_image(path: Path, size: tuple[int, int] | None = None, wanted_by: str =
         image = _turned(image)
         if (image.height, image.width) != size:
             raise CorruptData(f"{path}: is {found}, {wanted_by} {size[0]} x {size[1]}; replace one of them")
-    return np.array(image.convert("RGB"), np.uint8)
+    with _named(path, IMAGE_FORMATS):
+        return np.array(image.convert("RGB"), np.uint8)
 
 
 def read_mask(path: Path, classes: Taxonomy) -> NDArray[np.uint8]:
@@ -76,21 +91,28 @@ def read_pair(image: Path, mask: Path, classes: Taxonomy) -> tuple[NDArray[np.ui
 
 def _decode(path: Path, formats: tuple[str, ...]) -> tuple[Image.Image, bytes]:
     """The whole picture and its file's bytes. CorruptData names a file that is cut or damaged."""
-    try:
+    with _named(path, formats):
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=formats) as checked:
             checked.verify()  # the checksums of a PNG, which decoding passes over
         image = Image.open(io.BytesIO(content), formats=formats)
         image.load()
+        return image, content
+
+
+@contextmanager
+def _named(path: Path, formats: tuple[str, ...]) -> Iterator[None]:
+    """CorruptData with the file's name for what Pillow raises inside."""
+    try:
+        yield
     except _UNREADABLE as error:
         raise CorruptData(f"{path}: cannot be read ({_reason(error, formats)}); replace the file") from error
-    return image, content
 
 
 def _reason(error: Exception, formats: tuple[str, ...]) -> str:
     if isinstance(error, UnidentifiedImageError):  # its text names a buffer in memory
         return f"no {' or '.join(formats)} file"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _turned(image: Image.Image) -> Image.Image:

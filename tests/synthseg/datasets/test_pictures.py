@@ -112,16 +112,20 @@ def test_the_last_class_is_fine(tmp_path):
     assert read_mask(tmp_path / "mask.png", COCO).tolist() == [[80, 255]]
 
 
+def png(width: int, depth: int, color_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of one row with these chunks after its header, written by the specification: Pillow writes no grey of 2 or 4 bits."""
+    header = struct.pack(">IIBBBBB", width, 1, depth, color_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in ((b"IHDR", header), *chunks, (b"IEND", b""))
+    )
+
+
 def grey_png(depth: int, samples: list[int]) -> bytes:
-    """A PNG of one row, grey with `depth` bits, written by the specification: Pillow writes no grey of 2 or 4 bits."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
+    """A PNG of one row, grey with `depth` bits."""
     bits = "".join(f"{sample:0{depth}b}" for sample in samples)
     row = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
-    header = struct.pack(">IIBBBBB", len(samples), 1, depth, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    return png(len(samples), depth, 0, (b"IDAT", zlib.compress(b"\0" + row)))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 16])
@@ -231,6 +235,17 @@ def test_any_bytes_are_refused_in_our_words(tmp_path_factory, rest, start):
         for read in (read_image, lambda path: read_mask(path, VOC)):
             with pytest.raises(CorruptData, match=r"image\.png"):
                 read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [png(1, 8, 0), png(1, 8, 3, (b"tRNS", b"\0"), (b"IDAT", zlib.compress(b"\0\1")))],
+    ids=["no pixels", "no palette"],
+)
+def test_a_png_without_its_parts_is_refused(content, tmp_path):
+    (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(CorruptData, match=r"image\.png: cannot be read \("):
+        read_image(tmp_path / "image.png")
 
 
 def with_orientation(image: Image.Image, orientation: int) -> bytes:
