@@ -194,7 +194,7 @@ def nearest_folder(folder: Path) -> Path:
 
 def _remote(out: str) -> Check:
     try:
-        Files(out).prepare()
+        Files.connect(out).prepare()
     except SynthSegError as error:
         return Check("runs folder", "fail", str(error), "mend that, or choose another place with --out")
     return Check("runs folder", "ok", f"{out} can be written")

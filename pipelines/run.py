@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines import evaluate, images, interrupt, invariance, prompts, relabel
+from pipelines import evaluate, images, invariance, prompts, relabel
 from pipelines.label_metrics import label_metrics
 from pipelines.session import check_room, ray_session
 from pipelines.streaming import StageWorker, run_stage
 from serving.build import deploy_engines, image_app, image_handle, release, text_app
 from serving.client import engine_digest
-from synthseg import ids
+from synthseg import ids, interrupt
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
 from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements

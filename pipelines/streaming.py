@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from pipelines import interrupt
+from synthseg import interrupt
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
 from synthseg.sizing.placement import WORKER_CPUS
 from synthseg.stacks import collect

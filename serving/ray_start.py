@@ -13,6 +13,7 @@ import ray
 from ray._private.state import state as ray_state
 from ray.exceptions import RaySystemError
 
+from serving.ray_signals import signals_kept
 from synthseg.errors import RunFailure
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -52,7 +53,7 @@ def start_ray(
         # another cluster on this machine, which knows no such actor, and Train removes its workers.
         os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     try:
-        with nullcontext() if verbose else muted(), _batch_scheduling():
+        with nullcontext() if verbose else muted(), _batch_scheduling(), signals_kept():
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else max(num_cpus, os.cpu_count() or 1),

@@ -16,6 +16,7 @@ from types import FrameType
 
 from serving.keys import KeyStore, is_loopback, keys_path
 from serving.ports import free_port
+from synthseg import interrupt
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 from synthseg.engines.availability import check_endpoint, check_requirements
@@ -175,9 +176,9 @@ def _signals(stopping: threading.Event, ready: threading.Event) -> Iterator[None
     Set after Ray's own handlers, which would end the process.
     """
 
-    def on_signal(_: int, __: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if stopping.is_set() or not ready.is_set():
-            raise KeyboardInterrupt
+            interrupt.on_signal(number, frame)
         stopping.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,6 +1,6 @@
 """The front door. Commands import what they need when they run, so that help and mistakes answer at once.
 
-Exit codes: 0 fine, 1 failed, 2 usage, 130 interrupted.
+Exit codes: 0 fine, 1 failed, 2 usage, 130 interrupted, 143 terminated, 129 hung up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from synthseg import __version__
+from synthseg import __version__, interrupt
 from synthseg.errors import SynthSegError
 from synthseg.stages import Stage
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from synthseg.report.status import RunStatus
     from synthseg.store.verify import VerifyReport
 
-INTERRUPTED: Final = 130
 _USAGE: Final = 2
 _SHOWN_CHARACTERS: Final = 400
 
@@ -135,6 +134,8 @@ def status(out: OutArgument, as_json: JsonOption = False) -> None:
     _console().print(_status_table(found))
     if found.last_event:
         _print_line(f"last event  {found.last_event.get('event', '?')}")
+    for problem in found.unreadable:
+        _print_line(f"unreadable  {problem}")
 
 
 @app.command()
@@ -356,29 +357,42 @@ def revoke_key(
 
 def main() -> None:
     """Entry point: run the command, say what went wrong in one line, exit with its code."""
-    sys.exit(_guarded(sys.argv[1:]))
+    with interrupt.remembered():
+        sys.exit(_guarded(sys.argv[1:]))
 
 
 def _guarded(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False)
-    except SynthSegError as error:
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(interrupt.asked() or interrupt.Interrupted())
+    except Exception as error:  # noqa: BLE001 - told by _failed, whatever it is
+        # What a library makes of a signal, or what the signal's end of other processes makes of a run, is no failure of its own.
+        if request := interrupt.asked():
+            return _interrupted(request)
+        return _failed(error, verbose=bool({"-v", "--verbose"} & set(arguments)))
+    if code == interrupt.Interrupted().exit_code:  # typer keeps the exception itself
+        return _interrupted(interrupt.asked() or interrupt.Interrupted())
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted(request: interrupt.Interrupted) -> int:
+    print(request.line, file=sys.stderr, flush=True)  # noqa: T201 (before any console exists)
+    return request.exit_code
+
+
+def _failed(error: Exception, *, verbose: bool) -> int:
+    if isinstance(error, SynthSegError):
         # An error from a Ray task carries the worker's traceback in its text and the plain one as its cause.
         cause = getattr(error, "cause", None)
         return _fail(str(cause if isinstance(cause, SynthSegError) else error), error.exit_code)
-    except typer.TyperException as error:
+    if isinstance(error, typer.TyperException):
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         # A bare `synthseg` has already printed its help.
         return _fail(f"{message.rstrip('.')}; see synthseg --help", _USAGE) if message.strip() else _USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Exception as error:
-        if {"-v", "--verbose"} & set(arguments):
-            raise
-        return _fail(f"unexpected {type(error).__name__} at {_origin(error)}: {str(error)[:_SHOWN_CHARACTERS]}", 1)
-    if code == INTERRUPTED:
-        print("interrupted; the same command resumes", file=sys.stderr)  # noqa: T201 (before any console exists)
-    return code if isinstance(code, int) else 0
+    if verbose:
+        raise error
+    return _fail(f"unexpected {type(error).__name__} at {_origin(error)}: {str(error)[:_SHOWN_CHARACTERS]}", 1)
 
 
 def _origin(error: BaseException) -> str:

@@ -6,12 +6,12 @@ void 255. Display names are what a generator or CLIP understands; a gloss makes 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from synthseg import class_words
 from synthseg.errors import UsageProblem
 
 BACKGROUND_ID = 0
@@ -58,16 +58,26 @@ class Taxonomy:
         return self.classes[class_id - 1]
 
     def select(self, names: Iterable[str]) -> tuple[ClassInfo, ...]:
-        """Classes by canonical or display name, in mask order. UsageProblem names the nearest class for an unknown one."""
-        known = {key.lower(): c for c in self.classes for key in (c.display, c.name)}
-        chosen: dict[int, ClassInfo] = {}
+        """Classes in mask order, by canonical or display name or a synonym, in singular or plural.
+
+        UsageProblem for a name that means none, with the class it may be meant for, and for two names of one class.
+        """
+        known = _words(self)
+        chosen: dict[int, str] = {}
         for name in names:
-            found = known.get(name.strip().lower())
+            found = next((known[form] for form in class_words.singulars(name) if form in known), None)
             if found is None:
-                near = difflib.get_close_matches(name.strip().lower(), known, n=1, cutoff=0.0)
-                raise UsageProblem(f"classes: '{name}' is not a class of {self.name}; did you mean '{near[0]}'?")
-            chosen[found.class_id] = found
-        return tuple(chosen[i] for i in sorted(chosen))
+                raise UsageProblem(f"classes: '{name}' is not a class of {self.name}; {self._way_out(name)}")
+            if found.class_id in chosen:
+                both = sorted({chosen[found.class_id], name})
+                given = f"'{both[0]}' is given twice" if len(both) == 1 else f"'{both[0]}' and '{both[1]}' are both {found.name}"
+                raise UsageProblem(f"classes: {given}; name each class once")
+            chosen[found.class_id] = name
+        return tuple(self.by_id(class_id) for class_id in sorted(chosen))
+
+    def _way_out(self, name: str) -> str:
+        near = class_words.suggestion(name, {word: c.name for word, c in _words(self).items()})
+        return f"did you mean '{near}'?" if near else f"its classes are {', '.join(c.name for c in self.classes)}"
 
 
 _VOC = (
@@ -118,6 +128,13 @@ _BACKGROUND = (
     "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road", "rock", "street", "valley", "bridge", "sign",
 )  # fmt: skip
 _COCO_FOREGROUND_WORDS = ("keyboard", "sign")
+
+
+@cache
+def _words(known: Taxonomy) -> dict[str, ClassInfo]:
+    """Every normalised word that means a class; a class's own names win over another's synonyms."""
+    synonyms = {word: c for c in known.classes for word in class_words.spellings(c.name, c.display)}
+    return synonyms | {class_words.normal(word): c for c in known.classes for word in (c.display, c.name)}
 
 
 @cache

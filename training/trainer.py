@@ -13,6 +13,7 @@ import ray
 from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from synthseg import interrupt
 from synthseg.errors import RunFailure
 from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
@@ -107,6 +108,7 @@ def _wait(name: str, fitted: ray.ObjectRef[train.TrainingFailedError | None], ou
     """Wait for `_fit` and raise what it returned, or RunFailure when the workers show no sign of life any more."""
     started = time.time()
     while not ray.wait([fitted], timeout=min(_POLL_S, stall_timeout_s))[0]:
+        interrupt.check()
         beats = [path.stat().st_mtime for path in out_dir.glob(f"{HEARTBEAT}-*")]
         # Ray itself ends a start that finds no room, and says why: leave it the time to.
         patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import json
 import math
@@ -18,6 +19,7 @@ from pydantic_core import ErrorDetails
 from synthseg.config.checks import check_config
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
+from synthseg.paths import expanded
 from synthseg.taxonomy import taxonomy
 
 _SHOWN_PROBLEMS: Final = 3
@@ -108,20 +110,34 @@ def _read(preset_or_file: str) -> dict[str, Any]:
     presets = preset_names()
     if preset_or_file in presets:
         return tomllib.loads(_preset_text(preset_or_file))
-    path = Path(preset_or_file)
+    path = expanded(preset_or_file, "preset")
     if path.suffix != ".toml" and not path.is_file():
         near = _nearest(preset_or_file, presets)
         raise UsageProblem(f"preset '{preset_or_file}' is unknown; did you mean '{near}'? (presets: {', '.join(presets)}; or a .toml file)")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(_text(path))
     except FileNotFoundError:
         raise UsageProblem(f"{path}: no such configuration file; presets are {', '.join(presets)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"{path}: cannot be read as text: {error}") from None
+    except OSError as error:
+        raise UsageProblem(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageProblem(f"{path}: not valid TOML: {error}") from None
     base = data.get("preset")
     return _merged(tomllib.loads(_preset_text(base)), data) if base in presets else data
+
+
+def _text(path: Path) -> str:
+    """Content of a text file in UTF-8, with the mark that some editors begin it with or without. UsageProblem for another encoding."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        what = "it is UTF-16" if utf16 else f"byte {error.start} is not UTF-8"
+        raise UsageProblem(f"{path}: cannot be read as text: {what}; save it as UTF-8") from None
+    if "\0" in text:
+        raise UsageProblem(f"{path}: cannot be read as text: it holds zero bytes, as UTF-16 does; save it as UTF-8")
+    return text
 
 
 def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,10 @@ def render(found: Findings) -> str:
 
 
 def _date(seconds: float | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%d %B %Y, %H:%M UTC")
+    try:
+        return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%d %B %Y, %H:%M UTC")
+    except (OverflowError, ValueError, OSError):  # the clock of that machine was wrong beyond what a date can say
+        return ""
 
 
 def _headline(found: Findings) -> str:

@@ -110,12 +110,12 @@ def collect(folder: RunFolder) -> Findings:
     """Read the run in `folder`. What is missing or unreadable is left out and noted; only run.json must be there."""
     config = folder.config()
     notes: list[str] = []
-    run = json.loads(folder.files.read("run.json"))
+    run = folder.record()
+    metrics: dict[str, Any] = {}
     try:
         metrics = folder.metrics()
-    except ValueError:
-        metrics = {}
-        notes.append("metrics.json cannot be read")
+    except CorruptData:
+        notes.append("metrics.json cannot be read; delete it: the same command measures again")
     panels, present = _field_panels(folder, notes)
     return Findings(
         config=config,
@@ -133,12 +133,9 @@ def collect(folder: RunFolder) -> Findings:
 def _rows(folder: RunFolder, stage: Stage, notes: list[str]) -> Iterator[list[dict[str, Any]]]:
     """Rows of each readable shard of a stage."""
     schema = PROMPT_CANDIDATE if stage == "prompts" else stage_schema(stage)
-    try:
-        names = list(folder.shards.markers(stage))
-    except CorruptData as error:
-        notes.append(str(error))
-        return
-    for name in names:
+    markers, problems = folder.shards.survey(stage)
+    notes += problems
+    for name in markers:
         try:
             yield folder.shards.read(stage, name, schema).to_pylist()
         except CorruptData as error:

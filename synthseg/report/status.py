@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from synthseg.errors import CorruptData
 from synthseg.report.summary import metric
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
@@ -37,6 +38,8 @@ class RunStatus:
     stages: tuple[StageStatus, ...]
     last_event: dict[str, Any]
     finished: bool
+    unreadable: tuple[str, ...]
+    """One line for each file that cannot be read; the counts are of the others."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -46,11 +49,19 @@ class RunStatus:
 def read_status(out: str) -> RunStatus:
     """Status of the run in `out`. UsageProblem when there is none."""
     folder = RunFolder.open(out)
-    config, metrics = folder.config(), folder.metrics()
+    config = folder.config()
+    metrics: dict[str, Any] = {}
+    unreadable: list[str] = []
+    try:
+        metrics = folder.metrics()
+    except CorruptData as error:
+        unreadable.append(str(error))
     seconds = metric(metrics, "stage_seconds") or {}
     stages = []
     for stage in SHARDED:
-        markers = folder.shards.markers(stage).values()
+        found, problems = folder.shards.survey(stage)
+        unreadable += problems
+        markers = found.values()
         stages.append(
             StageStatus(stage, len(markers), sum(m.num_rows for m in markers), sum(m.num_bytes for m in markers), seconds.get(stage))
         )
@@ -65,4 +76,5 @@ def read_status(out: str) -> RunStatus:
         stages=tuple(stages),
         last_event=events[-1] if events else {},
         finished=any(event.get("event") == "run_finished" for event in events),
+        unreadable=tuple(unreadable),
     )

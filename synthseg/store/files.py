@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from synthseg.errors import DiskFull, RunFailure, UsageProblem
+from synthseg.paths import expanded
 from synthseg.store.disk import full_disk_named
+from synthseg.store.reach import reach
 
 _TEMPORARY = ".tmp-"
 _BLOCK_BYTES = 1 << 22
@@ -38,13 +40,26 @@ class Files:
         self._fs, self._base = _resolve(root, field)
         self._local = isinstance(self._fs, pafs.LocalFileSystem)
 
+    @classmethod
+    def connect(cls, root: str, field: str = "out") -> Files:
+        """The files below `root`, whose store has answered. UsageProblem, soon, when it does not."""
+        reach(root, field)
+        return cls(root, field)
+
     @property
     def local_root(self) -> Path | None:
         """The folder, where the root is one."""
         return Path(self._base) if self._local else None
 
     def path(self, name: str) -> str:
-        """Full path of `name` inside the store, for messages and for readers of the store itself."""
+        """Where `name` is, as people and other programs know it: a path of this machine, or a URI of the root's own kind."""
+        if self._local:
+            return self._inside(name)
+        root, mark, options = self.root.partition("?")
+        return f"{root.rstrip('/')}/{name}{mark}{options}"
+
+    def _inside(self, name: str) -> str:
+        """`name` as the store's own library wants it."""
         return f"{self._base}/{name}"
 
     def prepare(self) -> None:
@@ -60,26 +75,26 @@ class Files:
 
     def exists(self, name: str) -> bool:
         """Whether `name` is there."""
-        return bool(self._fs.get_file_info(self.path(name)).type != pafs.FileType.NotFound)
+        return bool(self._fs.get_file_info(self._inside(name)).type != pafs.FileType.NotFound)
 
     def size(self, name: str) -> int:
         """Bytes of `name`; -1 when it is not there."""
-        info = self._fs.get_file_info(self.path(name))
+        info = self._fs.get_file_info(self._inside(name))
         return int(info.size) if info.type == pafs.FileType.File else -1
 
     def read(self, name: str) -> bytes:
         """Content of `name`. FileNotFoundError when it is not there."""
-        with self._fs.open_input_stream(self.path(name), compression=None) as stream:
+        with self._fs.open_input_stream(self._inside(name), compression=None) as stream:
             return bytes(stream.read())
 
     def open(self, name: str) -> pa.NativeFile:
         """`name` for reading parts of it; a context manager. FileNotFoundError when it is not there."""
-        return self._fs.open_input_file(self.path(name))
+        return self._fs.open_input_file(self._inside(name))
 
     def write(self, name: str, content: bytes) -> None:
         """Write `name` whole or not at all. DiskFull when no space is left, RunFailure when the disk went away."""
-        target = self.path(name)
-        with _failures_named(target, self.field):
+        target = self._inside(name)
+        with _failures_named(self.path(name), self.field):
             if self._local:
                 _write_local(Path(target), content)
             else:
@@ -91,13 +106,13 @@ class Files:
 
         FileNotFoundError when it is not there; fails as `write` does.
         """
-        with self._fs.open_input_stream(self.path(name), compression=None) as stream, _failures_named(str(target), self.field):
+        with self._fs.open_input_stream(self._inside(name), compression=None) as stream, _failures_named(str(target), self.field):
             return _write_blocks(target, iter(lambda: bytes(stream.read(_BLOCK_BYTES)), b""), on_bytes)
 
     def upload(self, source: Path, name: str, on_bytes: OnBytes | None = None) -> None:
         """Copy the local file `source`, of any size, to `name`, whole or not at all. Fails as `write` does."""
-        target = self.path(name)
-        with source.open("rb") as stream, _failures_named(target, self.field):
+        target = self._inside(name)
+        with source.open("rb") as stream, _failures_named(self.path(name), self.field):
             blocks = iter(lambda: stream.read(_BLOCK_BYTES), b"")
             if self._local:
                 _write_blocks(Path(target), blocks, on_bytes)
@@ -111,7 +126,7 @@ class Files:
     def append(self, name: str, line: str) -> None:
         """Add one line to `name`; on stores without append the file is written anew. Fails as `write` does."""
         if self._local:
-            path = Path(self.path(name))
+            path = Path(self._inside(name))
             with _failures_named(str(path), self.field):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _append_local(path, line)
@@ -121,7 +136,7 @@ class Files:
 
     def delete(self, name: str) -> None:
         """Remove `name`."""
-        self._fs.delete_file(self.path(name))
+        self._fs.delete_file(self._inside(name))
 
     def total_bytes(self) -> int:
         """Bytes of all files below the root, unfinished ones included; 0 where there is no root. OSError when one goes meanwhile."""
@@ -135,7 +150,7 @@ class Files:
 
     def names(self, folder: str) -> list[str]:
         """Sorted names of the finished files in `folder`, none when it does not exist."""
-        infos = self._fs.get_file_info(pafs.FileSelector(self.path(folder), allow_not_found=True))
+        infos = self._fs.get_file_info(pafs.FileSelector(self._inside(folder), allow_not_found=True))
         return sorted(i.base_name for i in infos if i.type == pafs.FileType.File and not i.base_name.startswith(_TEMPORARY))
 
     @contextmanager
@@ -170,9 +185,11 @@ class Files:
 
 def _resolve(root: str, field: str) -> tuple[pafs.FileSystem, str]:
     if "://" not in root:
-        return pafs.LocalFileSystem(), str(Path(root).expanduser().resolve())
+        return pafs.LocalFileSystem(), str(expanded(root, field).resolve())
     try:
         fs, base = pafs.FileSystem.from_uri(root)
+    except OSError as error:
+        raise UsageProblem(f"{field}: '{root}' cannot be reached ({' '.join(str(error).split())})") from error
     except pa.ArrowInvalid:
         import fsspec
 

@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from synthseg import __version__
 from synthseg.config.schema import NOT_CONTENT, RunConfig
+from synthseg.config.section import STORED
 from synthseg.errors import CorruptData, UsageProblem
 from synthseg.store.files import Files
+from synthseg.store.reach import reach
 from synthseg.store.shards import ShardStore
 
 RUN = "run.json"
@@ -48,9 +50,14 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: str, config: RunConfig) -> RunFolder:
-        """Start a run in `out`, or take up the one that is there. UsageProblem if that one is another run, with the difference."""
+        """Start a run in `out`, or take up the one that is there. UsageProblem if that one is another run, with the difference.
+
+        CorruptData when what the run left cannot be read.
+        """
+        reach(out, "out")
         folder = cls(out)
         folder.files.prepare()
+        folder.metrics()
         if not folder.files.exists(RUN):
             folder._write_run(config)
             folder.event("run_created", fingerprint=config.fingerprint())
@@ -64,25 +71,39 @@ class RunFolder:
 
     @classmethod
     def open(cls, out: str) -> RunFolder:
-        """The run in `out`. UsageProblem when there is none."""
+        """The run in `out`. UsageProblem when there is none, or when a remote `out` does not answer."""
+        reach(out, "out")
         folder = cls(out)
         if not folder.files.exists(RUN):
             raise UsageProblem(f"out: '{out}' holds no run (no {RUN}); start one with: synthseg run --out {out}")
         return folder
 
+    def record(self) -> dict[str, Any]:
+        """What run.json says. CorruptData when it cannot be read."""
+        record = self._json(RUN, "choose another --out")
+        if not isinstance(record.get("config"), dict):
+            raise CorruptData(f"{self.files.path(RUN)}: holds no configuration; choose another --out")
+        return record
+
     def config(self) -> RunConfig:
-        """The resolved configuration the run was started with. CorruptData when run.json cannot be read."""
+        """The resolved configuration the run was started with. CorruptData when run.json cannot be read, or only by another version."""
+        record = self.record()
         try:
-            return RunConfig.model_validate(json.loads(self.files.read(RUN))["config"])
-        except (ValueError, KeyError, ValidationError) as error:
-            raise CorruptData(f"{self.files.path(RUN)}: cannot be read ({error.__class__.__name__}); choose another --out") from error
+            return RunConfig.model_validate(record["config"], context=STORED)
+        except ValidationError as error:
+            version = (record.get("versions") or {}).get("synthseg", "an unknown version")
+            field = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise CorruptData(
+                f"{self.files.path(RUN)}: was written by SynthSeg {version} and cannot be read by {__version__} ({field}: "
+                f"{error.errors()[0]['msg']}); use that version, or choose another --out"
+            ) from error
 
     def hold_to_weights(self, digests: Mapping[str, str]) -> None:
         """Note in run.json the weights that the run is made with, by the setting that names the model.
 
         UsageProblem when it was begun with others. What an earlier version did not note is taken as it is met first.
         """
-        record = json.loads(self.files.read(RUN))
+        record = self.record()
         begun_with: dict[str, str] = {**record.get("weights", {})}
         if _SCORER in record:
             begun_with.setdefault("scoring.model", record[_SCORER])
@@ -111,16 +132,25 @@ class RunFolder:
             return
         for line in self.files.read(EVENTS).decode(errors="replace").splitlines():
             try:
-                yield json.loads(line)
+                event = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(event, dict):
+                yield event
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured so far."""
-        if not self.files.exists(METRICS):
-            return {}
-        metrics: dict[str, Any] = json.loads(self.files.read(METRICS))
-        return metrics
+        """What was measured so far. CorruptData when metrics.json cannot be read."""
+        return self._json(METRICS, "delete it: the same command measures again") if self.files.exists(METRICS) else {}
+
+    def _json(self, name: str, way_out: str) -> dict[str, Any]:
+        """The JSON object in the file `name`. CorruptData, ending with `way_out`, when it holds anything else."""
+        try:
+            found = json.loads(self.files.read(name))
+        except (ValueError, OSError) as error:
+            raise CorruptData(f"{self.files.path(name)}: cannot be read ({error}); {way_out}") from error
+        if not isinstance(found, dict):
+            raise CorruptData(f"{self.files.path(name)}: holds {json.dumps(found)[:40]} and no JSON object; {way_out}")
+        return found
 
     def update_metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """Merge `measured` into metrics.json, key by key at the first two levels; returns the whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -51,20 +51,36 @@ class ShardStore:
         return marker
 
     def marker(self, stage: Stage, name: str) -> Marker | None:
-        """The marker of shard `name`, None while it is not published."""
-        if not self.files.exists(f"{stage}/{name}.json"):
-            return None
+        """The marker of shard `name`, None while it is not published. CorruptData when it cannot be read."""
         source = f"{stage}/{name}.json"
+        if not self.files.exists(source):
+            return None
         try:
-            return Marker(**json.loads(self.files.read(source)))
-        except (ValueError, TypeError) as error:
+            return _marker(name, json.loads(self.files.read(source)))
+        except (ValueError, TypeError, OSError) as error:
             raise CorruptData(f"{source}: not a marker ({error}); delete it and run the same command again") from error
 
     def markers(self, stage: Stage) -> dict[str, Marker]:
-        """Published shards by name, in order of name."""
+        """Published shards by name, in order of name. CorruptData that names every one that cannot be read."""
+        found, problems = self.survey(stage)
+        if problems:
+            raise CorruptData("; ".join(problems))
+        return found
+
+    def survey(self, stage: Stage) -> tuple[dict[str, Marker], list[str]]:
+        """`markers` that can be read, and one line for each that cannot."""
         names = [n.removesuffix(".json") for n in self.files.names(stage) if n.endswith(".json")]
-        found = ((name, self.marker(stage, name)) for name in names)
-        return {name: marker for name, marker in found if marker is not None}
+        found: dict[str, Marker] = {}
+        problems = []
+        for name in names:
+            try:
+                marker = self.marker(stage, name)
+            except CorruptData as error:
+                problems.append(str(error))
+                continue
+            if marker is not None:
+                found[name] = marker
+        return found, problems
 
     def read(self, stage: Stage, name: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
         """Table of a published shard, checked against its marker and the record's schema. CorruptData names what is wrong.
@@ -79,6 +95,8 @@ class ShardStore:
             content = self.files.read(source)
         except FileNotFoundError as error:
             raise CorruptData(f"{source}: missing; delete {stage}/{name}.json and run the same command again") from error
+        except OSError as error:
+            raise CorruptData(f"{source}: cannot be read ({error}); mend that and run the same command again") from error
         if hashlib.sha256(content).hexdigest() != marker.sha256:
             raise CorruptData(
                 f"{source}: {len(content)} bytes do not match the marker ({marker.num_bytes} bytes); "
@@ -101,6 +119,17 @@ class ShardStore:
         for name in orphans:
             self.files.delete(f"{stage}/{name}")
         return len(orphans) + self.files.sweep(stage)
+
+
+def _marker(name: str, record: Any) -> Marker:
+    """The marker `record`, found under `name`. ValueError or TypeError when it is none, or a copy of another's."""
+    marker = Marker(**record)
+    kinds = (str, str, int, int, str, dict)
+    if any(type(value) is not kind for value, kind in zip(astuple(marker), kinds, strict=True)):
+        raise TypeError("a value of another kind")
+    if marker.name != name or "/" in marker.data:
+        raise ValueError(f"it is that of '{marker.name}'")
+    return marker
 
 
 def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

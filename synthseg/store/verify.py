@@ -61,11 +61,15 @@ def verify_run(out: str) -> VerifyReport:
     labels = _rows(folder, "labels", ["sample_id", "outcome"], report)
     report.planned = len(plan)
     if not plan:
-        report.faults.append("plan: no sample is planned yet; run the same command again to finish the run")
+        if not folder.shards.survey("plan")[1]:
+            report.faults.append("plan: no sample is planned yet; run the same command again to finish the run")
+        return report  # without a plan nothing can be said of the samples
     _check_plan(config, folder, plan, report)
+    planned, have = {r["sample_id"] for r in plan}, {r["sample_id"] for r in images}
     _check_ids("images", (r["sample_id"] for r in plan), (r["sample_id"] for r in images), report)
     kept = [r["sample_id"] for r in images if r["outcome"]["status"] == "ok"]
-    _check_ids("labels", kept, (r["sample_id"] for r in labels), report)
+    # A label whose image is missing or cannot be read is told by that image alone.
+    _check_ids("labels", kept, (r["sample_id"] for r in labels if r["sample_id"] in have or r["sample_id"] not in planned), report)
     _count_outcomes(config, plan, images, labels, report)
     return report
 
@@ -82,11 +86,8 @@ def _rows(folder: RunFolder, stage: Stage, columns: list[str], report: VerifyRep
 def _tables(folder: RunFolder, stage: Stage, columns: list[str], report: VerifyReport) -> Iterator[pa.Table]:
     """Each shard that is as it was published, cut to `columns`; what is wrong with the others goes into `report`."""
     schema = PROMPT_CANDIDATE if stage == "prompts" else stage_schema(stage)
-    try:
-        markers = folder.shards.markers(stage)
-    except CorruptData as error:
-        report.faults.append(str(error))
-        return
+    markers, problems = folder.shards.survey(stage)
+    report.faults += problems
     for name, marker in markers.items():
         try:
             table = folder.shards.read(stage, name, schema, columns)

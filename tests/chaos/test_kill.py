@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
+from synthseg import interrupt
 from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import arguments, command, events, images, synthseg
+from tests.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
@@ -69,15 +74,56 @@ def test_three_kills_lose_at_most_one_shard_a_worker_each(tmp_path: Path) -> Non
     assert images(out) == images(whole)
 
 
-def test_ctrl_c_exits_130_and_the_same_command_resumes(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    until = ("--until", "images")
+def processes_with(mark: str) -> list[str]:
+    """Command lines of the processes whose environment holds `mark`."""
+    found = []
+    for path in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if path.name.isdigit() and mark.encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def begun(out: Path, stage: str) -> bool:
+    return (out / "run.json").exists() and bool(events(out, "stage_started", stage))
+
+
+@pytest.mark.parametrize(
+    ("number", "everybody", "moment"),
+    [
+        (signal.SIGINT, False, "images"),
+        (signal.SIGTERM, False, "start"),
+        (signal.SIGTERM, True, "ray"),
+        (signal.SIGTERM, True, "prompts"),
+        (signal.SIGTERM, False, "images"),
+        (signal.SIGHUP, True, "images"),
+        (signal.SIGTERM, True, "segmenter"),
+    ],
+)
+def test_a_signal_is_one_line_and_the_same_command_resumes(number: signal.Signals, everybody: bool, moment: str, tmp_path: Path) -> None:
+    """To the process alone, as Kubernetes and docker send it, or to its group, as a shell and a batch system do; at any moment."""
+    out, mark = tmp_path / "out", f"SIGNAL_TEST={uuid.uuid4().hex}"
+    stop = ("--until", "segmenter" if moment == "segmenter" else "images")
+    settings = (*SETTINGS, "segmenter.iterations=400")
+    name, _, value = mark.partition("=")
     process = subprocess.Popen(
-        command(*arguments(out, *until, settings=SETTINGS)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*arguments(out, *stop, settings=settings)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, name: value},
+        start_new_session=True,
     )
-    wait_for_shards(process, out, 2)  # type: ignore[arg-type]
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command resumes" in said
-    assert synthseg(*arguments(out, *until, settings=SETTINGS)).returncode == 0
+    comes = {
+        "start": out.exists,
+        "ray": lambda: any("raylet" in line for line in processes_with(mark)),
+        "images": lambda: started(out) >= 2,
+    }.get(moment, lambda: begun(out, moment))
+    until(lambda: comes() or process.poll() is not None, seconds=300)
+    (os.killpg if everybody else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 128 + number
+    lines = [line for line in said.splitlines() if not re.match(r"\w+: (started|done|\d+)", line)]
+    assert lines == [f"{interrupt.WORDS[number]}; the same command resumes"]
+    until(lambda: not processes_with(mark), seconds=30)
+    assert synthseg(*arguments(out, "--until", "images", settings=settings)).returncode == 0

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from synthseg.config import load_config, to_toml
+from synthseg.config import RunConfig, load_config, to_toml
 from synthseg.config.loading import preset_names, setting_names
 from synthseg.errors import UsageProblem
+from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import taxonomy
 
 
@@ -89,6 +93,11 @@ def test_a_file_that_names_a_preset_says_only_what_differs(tmp_path: Path) -> No
         ("seed=-1", "seed: must be greater than or equal to 0"),
         ("seed=281474976710656", "seed: 281474976710656 must be below 2**48"),
         ("execution.stall_timeout_s=nan", "execution.stall_timeout_s: must be greater than 0"),
+        ("execution.stall_timeout_s=inf", "execution.stall_timeout_s: must be a finite number, not Infinity"),
+        ("images.lora_scale=nan", "images.lora_scale: must be a finite number, not NaN"),
+        ("evaluation.scales=[1.0, inf]", "evaluation.scales: must be a finite number"),
+        ("images.parameters.haze=-inf", "images.parameters: must be a finite number"),
+        ("images.parameters={haze = [0.1, nan]}", "images.parameters: must be a finite number"),
         ("prompts=1", "prompts: is a section"),
         ("seed.x=1", "seed.x: 'seed' is a value, not a table"),
         ("images.parameters=4", "images.parameters: expected a table"),
@@ -230,3 +239,54 @@ def test_settings_that_the_painter_does_not_read_are_no_part_of_its_runs() -> No
     plain, changed = (load_config("embedded", [*base, *more]) for more in ((), ("images.dtype=fp32",)))
     assert plain.generation_fingerprint() != changed.generation_fingerprint()
     assert plain.model_dump(mode="json")["images"]["dtype"] == "bf16"
+
+
+def float_settings() -> list[str]:
+    """Every setting that takes a number with a fraction, alone or in a list."""
+
+    def kinds(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from kinds(field.annotation, f"{prefix}{name}.")
+            else:
+                yield prefix + name, str(field.annotation)
+
+    return [name for name, kind in kinds(RunConfig) if "float" in kind and "dict" not in kind and "Literal" not in kind]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_no_setting_takes_infinity_or_nan(value: str, tmp_path: Path) -> None:
+    names = float_settings()
+    assert len(names) > 30
+    for name in names:
+        given = f"[{value}]" if name.endswith("scales") else value
+        section, _, key = name.rpartition(".")
+        path = tmp_path / "inf.toml"
+        path.write_text(f'preset = "embedded"\n[{section}]\n{key} = {given}\n', encoding="utf-8")
+        for arguments in (("embedded", [f"{name}={given}"]), (str(path), [])):
+            with pytest.raises(UsageProblem, match=rf"^{re.escape(name)}[.\d]*: must be"):
+                load_config(*arguments)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b'\xef\xbb\xbfpreset = "embedded"\r\nseed = 3\r\n')
+    assert load_config(str(path)) == load_config("embedded", seed=3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_utf_16_is_one_line_with_the_fix(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes('preset = "embedded"\n'.encode(encoding))
+    with pytest.raises(UsageProblem, match=r"notepad\.toml: cannot be read as text: .*; save it as UTF-8$"):
+        load_config(str(path))
+
+
+def test_a_home_folder_in_a_path_is_put_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text('preset = "embedded"\nseed = 5\n', encoding="utf-8")
+    assert load_config("~/mine.toml").seed == 5
+    assert RunFolder.create("~/run", load_config("embedded")).files.local_root == tmp_path / "run"
+    for use in (load_config, RunFolder.open):
+        with pytest.raises(UsageProblem, match=r"'~nobody-of-this-name/x\.toml' begins with no user of this machine"):
+            use("~nobody-of-this-name/x.toml")

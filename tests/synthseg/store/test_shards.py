@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,31 @@ def test_a_broken_marker_is_named(store: ShardStore, tmp_path: Path) -> None:
     (tmp_path / "images" / "shard-00000.json").write_text("{")
     with pytest.raises(CorruptData, match=r"images/shard-00000\.json: not a marker"):
         store.markers("images")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3", "{}", '{"name": "shard-00000"}', "", "\ufeff"])
+def test_every_marker_that_is_none_is_named(content: str, store: ShardStore, tmp_path: Path) -> None:
+    for name in ("shard-00000", "shard-00001", "shard-00002"):
+        store.publish("images", name, rows("a"))
+    for name in ("shard-00000", "shard-00002"):
+        (tmp_path / "images" / f"{name}.json").write_text(content, encoding="utf-8")
+    found, problems = store.survey("images")
+    assert list(found) == ["shard-00001"]
+    assert [problem.partition(":")[0] for problem in problems] == ["images/shard-00000.json", "images/shard-00002.json"]
+    with pytest.raises(CorruptData, match=r"shard-00000\.json.*shard-00002\.json"):
+        store.markers("images")
+
+
+def test_a_copy_of_a_marker_and_one_with_odd_values_count_for_nothing(store: ShardStore, tmp_path: Path) -> None:
+    store.publish("images", "shard-00000", rows("a"))
+    marker = tmp_path / "images" / "shard-00000.json"
+    (marker.parent / "shard-00000 (copy).json").write_bytes(marker.read_bytes())
+    odd = json.loads(marker.read_bytes()) | {"name": "odd", "num_rows": "1"}
+    (marker.parent / "odd.json").write_text(json.dumps(odd), encoding="utf-8")
+    (marker.parent / "folder.json").mkdir()
+    found, problems = store.survey("images")
+    assert list(found) == ["shard-00000"]
+    assert len(problems) == 2
 
 
 def test_another_schema_version_is_refused(store: ShardStore) -> None:

@@ -106,3 +106,26 @@ def test_a_truncated_shard_is_a_fault_not_a_crash(run: RunFolder) -> None:
     path.write_bytes(path.read_bytes()[:100])
     report = verify_run(run.out)
     assert any(marker.data in fault for fault in report.faults)
+
+
+def test_one_unreadable_marker_costs_its_own_samples_only(run: RunFolder) -> None:
+    rows = image_rows(run)
+    publish_images(run, rows[:8])
+    publish_images(run, rows[8:], "shard-00001")
+    publish_images(run, [], "shard-00002")
+    broken = Path(run.out) / "images" / "shard-00001.json"
+    broken.write_text("[]", encoding="utf-8")
+    (broken.parent / "shard-00002.json").write_text("{", encoding="utf-8")
+    report = verify_run(run.out)
+    assert (report.planned, report.missing, report.unplanned, report.duplicates) == (12, 4, 0, 0)
+    assert report.ok + report.dropped + report.failed == 8 + sum(row["outcome"]["status"] == "ok" for row in rows[8:])
+    named = [fault.partition(":")[0] for fault in report.faults if "not a marker" in fault]
+    assert named == ["images/shard-00001.json", "images/shard-00002.json"]
+
+
+def test_an_unreadable_plan_is_one_fault_and_no_sample_counts_as_unplanned(run: RunFolder) -> None:
+    (Path(run.out) / "plan" / "plan.json").write_text("null", encoding="utf-8")
+    report = verify_run(run.out)
+    assert (report.unplanned, report.missing) == (0, 0)
+    (fault,) = report.faults
+    assert fault.startswith("plan/plan.json: not a marker")

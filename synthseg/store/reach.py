@@ -1,0 +1,104 @@
+"""The first contact with a remote OUT, in a process that can be given up.
+
+The libraries behind s3://, gs:// and the like wait for a network or for credentials as long as suits a run that has them: pyarrow's S3
+tries a host that does not resolve for 10 s, its GCS asks the metadata server and tries again for 15 minutes. The process that called
+cannot stop them. So another process asks first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from typing import IO, cast
+from urllib.parse import parse_qs, urlsplit
+
+from synthseg.errors import UsageProblem
+
+PATIENCE_S = 5.0
+"""For one look-up, once the libraries are loaded."""
+_LOAD_S = 60.0
+"""For loading them, on a machine that is busy."""
+_SHOWN_CHARACTERS = 300
+_CHECK = "check network, credentials and the bucket's name"
+
+
+@cache
+def reach(root: str, field: str) -> None:
+    """UsageProblem, naming `field`, when the store of the URI `root` does not answer soon or refuses; a local folder is not looked at."""
+    if "://" not in root or root.startswith("file:"):
+        return
+    command = [sys.executable, "-m", __name__, root, field]
+    asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        stream = cast("IO[bytes]", asking.stdout)
+        answer = _line(stream, PATIENCE_S) if _line(stream, _LOAD_S) else ""
+    finally:
+        asking.kill()
+        asking.communicate()
+    if answer is None:
+        raise UsageProblem(f"{field}: '{root}' did not answer in {PATIENCE_S:.0f} s; {_CHECK}")
+    problem = json.loads(answer) if answer else "its libraries cannot be loaded, or end the process"
+    if problem:
+        raise UsageProblem(f"{field}: '{root}' cannot be reached ({problem[:_SHOWN_CHARACTERS]}); {_CHECK}")
+
+
+def _line(stream: IO[bytes], timeout_s: float) -> str | None:
+    """The next line that is whole, empty at the end, None when it does not come in time. One write is one line here."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        if not selector.select(timeout_s):
+            return None
+    return stream.readline().decode()
+
+
+def _main(root: str, field: str) -> None:
+    from synthseg.store.files import Files
+
+    problem = ""
+    if root.startswith("s3://"):
+        doubt = threading.Timer(PATIENCE_S - 1, lambda: _answer(_no_connection(root)))
+        doubt.daemon = True
+        doubt.start()
+    if root.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in root:
+        root += f"{'&' if '?' in root else '?'}retry_limit_seconds={PATIENCE_S / 2:.0f}"
+    sys.stdout.write("loaded\n")
+    sys.stdout.flush()
+    try:
+        Files(root, field).exists("run.json")
+    except UsageProblem as error:
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a store's library raises, the caller tells it
+        problem = f"{type(error).__name__}: {error}"
+    _answer(problem)
+    time.sleep(PATIENCE_S)  # the caller ends this process: libraries that wait at exit have no say
+
+
+def _answer(problem: str) -> None:
+    sys.stdout.write(json.dumps(" ".join(problem.split())) + "\n")
+    sys.stdout.flush()
+
+
+def _no_connection(root: str) -> str:
+    """Why pyarrow, which tries again and again, gets no answer: it says so only in the end."""
+    parts = urlsplit(root)
+    options = parse_qs(parts.query)
+    given = options.get("endpoint_override") or [os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""]
+    endpoint = urlsplit(given[0] if "//" in given[0] else f"//{given[0] or f'{parts.hostname}.s3.amazonaws.com'}")
+    scheme = (options.get("scheme") or [endpoint.scheme or "https"])[0]
+    host, port = endpoint.hostname or "", endpoint.port or (80 if scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), 0.5).close()
+    except OSError as error:
+        return f"no connection to {host}:{port}: {error.strerror or error}"
+    return f"{host}:{port} takes connections and does not answer"
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

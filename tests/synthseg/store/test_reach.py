@@ -1,0 +1,58 @@
+"""A remote OUT that does not answer, or refuses, is one line in under 10 s. No test here leaves this machine."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from synthseg.errors import UsageProblem
+from synthseg.store import reach
+from synthseg.store.run_folder import RunFolder
+from tests.e2e.bucket_store import install
+
+
+@pytest.fixture
+def deaf_address() -> Iterator[str]:
+    """A port that takes connections in and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_a_store_that_never_answers_is_given_up(scheme: str, deaf_address: str) -> None:
+    root = {
+        "s3": f"s3://key:secret@bucket/run?scheme=http&region=us-east-1&endpoint_override={deaf_address}",
+        "gs": f"gs://anonymous@bucket/run?scheme=http&endpoint_override={deaf_address}",
+    }[scheme]
+    started = time.monotonic()
+    with pytest.raises(
+        UsageProblem, match=r"^out: '.*' (did not answer in 5 s|cannot be reached \(.*does not answer\)); check network"
+    ) as raised:
+        RunFolder.open(root)
+    assert "\n" not in str(raised.value)
+    assert time.monotonic() - started < reach.PATIENCE_S + reach._LOAD_S
+
+
+def test_a_host_that_nobody_listens_on_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(UsageProblem, match=rf"^out: '.*' cannot be reached \(no connection to {address}: Connection refused\); check"):
+        RunFolder.open(f"s3://key:secret@bucket/run?scheme=http&region=us-east-1&endpoint_override={address}")
+
+
+def test_a_scheme_that_nobody_knows_is_named() -> None:
+    with pytest.raises(UsageProblem, match=r"^out: 'nosuch://bucket/run' cannot be reached .*nosuch"):
+        RunFolder.open("nosuch://bucket/run")
+
+
+def test_a_store_that_answers_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in install(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    reach.reach("bucket://runs/small", "out")
+    monkeypatch.setattr(reach.subprocess, "Popen", None)
+    reach.reach("bucket://runs/small", "out")
+    reach.reach(str(tmp_path), "out")
