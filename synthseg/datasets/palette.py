@@ -38,4 +38,5 @@ def ids_of_colors(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _keys(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
     """One number a color (..., 3)."""
-    return colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    keys: NDArray[np.int64] = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return keys
