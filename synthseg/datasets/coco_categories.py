@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from synthseg import class_words
 from synthseg.errors import CorruptData
 from synthseg.taxonomy import taxonomy
 
 MISSING_CATEGORIES = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Category ids below 90 that COCO never used."""
-_SPELLINGS: Mapping[str, str] = {
-    "aeroplane": "airplane",
-    "motorbike": "motorcycle",
-    "sofa": "couch",
-    "diningtable": "dining table",
-    "pottedplant": "potted plant",
-    "tvmonitor": "tv",
-    "television": "tv",
-    "cellphone": "cell phone",
-    "mobile phone": "cell phone",
-    "hair dryer": "hair drier",
-    "doughnut": "donut",
-}
-"""Other spellings that copies of COCO 2014 and 2017 use, most of them VOC's, and the taxonomy's."""
 
 
 def class_id(category_id: int) -> int:
@@ -36,7 +23,8 @@ def class_id(category_id: int) -> int:
 def check_categories(categories: Any, used: Iterable[int], source: object) -> None:
     """CorruptData, with `source`, where `categories` (an annotation file's list) and the taxonomy differ at an id.
 
-    Categories besides COCO's are fine as long as no annotation uses them; every id in `used` must be COCO's and must be listed.
+    Names may be in any usual spelling: copies of 2014 and 2017 have VOC's or COCO's (`motorbike`, `motorcycle`). Categories besides
+    COCO's are fine as long as no annotation uses them; every id in `used` must be COCO's and must be listed.
     """
     if not isinstance(categories, list) or not categories:
         raise CorruptData(f"{source}: has no list of categories, so that its ids mean nothing; use COCO's instance annotations")
@@ -47,7 +35,7 @@ def check_categories(categories: Any, used: Iterable[int], source: object) -> No
             raise CorruptData(f"{source}: category {category!r} needs a whole number as id and a name; restore the file")
         listed.add(number)
         wanted = _name_of(number)
-        if wanted and _folded(name) != _folded(wanted):
+        if wanted and class_words.normal(name) not in set(class_words.spellings(wanted)):
             raise CorruptData(f"{source}: category {number} is '{name}', in COCO it is '{wanted}'; use COCO's own ids")
     for number in sorted(set(used)):
         if not _name_of(number):
@@ -62,13 +50,3 @@ def _name_of(category_id: int) -> str:
         return taxonomy("coco").by_id(class_id(category_id)).name
     except ValueError:
         return ""
-
-
-def _folded(name: str) -> str:
-    """`name` in the taxonomy's spelling, without case and spaces."""
-    plain = _plain(name)
-    return _plain(next((ours for other, ours in _SPELLINGS.items() if _plain(other) == plain), name))
-
-
-def _plain(name: str) -> str:
-    return name.casefold().translate({ord(separator): None for separator in " _-"})
