@@ -11,7 +11,7 @@ from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import digest
 from synthseg.prompts.messages import PLACE, read_request
 from synthseg.prompts.profiles import profile
-from synthseg.prompts.replies import RATING_KEYS, TOP_RATING
+from synthseg.prompts.ratings import RATING_KEYS, TOP_RATING
 from synthseg.prompts.template import draw_slots
 from synthseg.taxonomy import ClassInfo, taxonomy
 

@@ -19,10 +19,11 @@ from synthseg.ids import derive_seed, prompt_id
 from synthseg.prompts.diversity import calibrate_diversity, mean_neighbour_similarity
 from synthseg.prompts.exploration import Coverage
 from synthseg.prompts.memory import PromptMemory
-from synthseg.prompts.messages import PLACE, rate_request, rewritable, write_request
+from synthseg.prompts.messages import PLACE, rate_request, rating_tokens, rewritable, write_request
 from synthseg.prompts.profiles import profile
 from synthseg.prompts.quality import ClassSpace, Mentions, class_prototypes, place_fault, rating_share
-from synthseg.prompts.replies import form_fault, parse_captions, parse_ratings, repair, shorten, storable
+from synthseg.prompts.ratings import parse_ratings, read_marks
+from synthseg.prompts.replies import CUT_SHORT, form_fault, parse_captions, repair, shorten, storable
 from synthseg.prompts.template import Kind, Slots, draw_slots
 from synthseg.taxonomy import ClassInfo, Taxonomy
 
@@ -264,7 +265,7 @@ class PromptAgent:
         for group, request, parent_id, reply in zip(groups, requests, parents, self._ask(requests), strict=True):
             for slot, raw in zip(group, parse_captions(reply.text, len(group)), strict=True):
                 kind, slots = planned[slot]
-                candidates.append(self._candidate(slot, kind, slots, request.seed, raw, parent_id))
+                candidates.append(self._candidate(slot, kind, slots, request.seed, raw, parent_id, _is_cut(reply)))
         return candidates
 
     def _rewrite(self, state: _ClassState, number: int, drafts: list[_Candidate]) -> None:
@@ -289,12 +290,12 @@ class PromptAgent:
         for draft, request, reply in zip(refused, requests, self._ask(requests), strict=True):
             raw = parse_captions(reply.text, 1)[0]
             parent_id = prompt_id(self._asked_classes(state, draft), draft.text)
-            draft.rewrite = self._candidate(len(drafts) + draft.slot, draft.kind, draft.slots, request.seed, raw, parent_id)
+            draft.rewrite = self._candidate(len(drafts) + draft.slot, draft.kind, draft.slots, request.seed, raw, parent_id, _is_cut(reply))
         self._judge(state, number, [draft.rewrite for draft in refused if draft.rewrite], lacking)
 
-    def _candidate(self, slot: int, kind: Kind, slots: Slots, seed: int, raw: str, parent_id: str) -> _Candidate:
+    def _candidate(self, slot: int, kind: Kind, slots: Slots, seed: int, raw: str, parent_id: str, cut: bool) -> _Candidate:
         text = shorten(repair(raw), self._config.max_words)
-        reason = form_fault(text, self._config.max_words)
+        reason = form_fault(text, self._config.max_words, cut=cut)
         return _Candidate(slot, kind, slots, seed, storable(text or raw), parent_id, reason)
 
     # Judging
@@ -330,6 +331,7 @@ class PromptAgent:
                 PLACE if candidate.kind == "context" else state.info.display,
                 candidate.text,
                 derive_seed(state.seed, state.info.name, number, candidate.slot, "rate"),
+                rating_tokens(self._config),
             )
             for candidate in candidates
         ]
@@ -340,7 +342,7 @@ class PromptAgent:
             else:
                 candidate.quality = state.space.quality(candidate.marks, candidate.class_similarity or 0.0, self._config.rating_weight)
                 if candidate.quality < self._config.min_quality:
-                    candidate.reason = "low_quality"
+                    candidate.reason = CUT_SHORT if _is_cut(reply) and not any(read_marks(reply.text)) else "low_quality"
 
     def _lacking(self, state: _ClassState, judged: Sequence[_Candidate]) -> tuple[int, int]:
         """Target and context prompts still to be found after what has passed in `judged`."""
@@ -425,6 +427,10 @@ class PromptAgent:
 
     def _ask(self, requests: Sequence[TextRequest]) -> list[TextReply]:
         return self._generate(requests) if requests else []
+
+
+def _is_cut(reply: TextReply) -> bool:
+    return reply.finish_reason == "length"
 
 
 def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:

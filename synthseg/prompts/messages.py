@@ -13,14 +13,16 @@ from typing import Any, Literal
 from synthseg.config.schema import PromptsConfig
 from synthseg.engines.text import TextRequest
 from synthseg.prompts.profiles import ClassProfile
-from synthseg.prompts.replies import MIN_WORDS, RATING_KEYS, TOP_RATING
+from synthseg.prompts.ratings import RATING_KEYS, TOP_RATING
+from synthseg.prompts.replies import MIN_WORDS
 from synthseg.prompts.template import Slots
 from synthseg.prompts.vocabulary import scene_signs
 
 PLACE = "place"
 """Subject of a context prompt, which must not name the class: a small model writes what it reads."""
 
-_RATING_TOKENS = 20
+RATING_TOKENS = 20
+"""Enough for the marks where decoding is held to their schema."""
 _EXAMPLES: tuple[tuple[str, Slots, str], ...] = (
     ("cat", Slots("cat", look="tabby", pose="sitting", scene="kitchen", light="golden hour"),
      "A tabby cat sitting on a kitchen table in golden hour light."),
@@ -42,6 +44,7 @@ _REASONS: Mapping[str, str] = {
     "low_quality": "The caption was not a clear and realistic photo of the {subject}.",
     "not_english": "The caption was not plain English.",
     "unparseable": "The reply was not a caption.",
+    "cut_short": "The reply was not a caption.",
 }
 
 
@@ -52,6 +55,11 @@ class Ask:
     task: Literal["write", "rate"]
     subject: str
     lines: tuple[str, ...]
+
+
+def rating_tokens(config: PromptsConfig) -> int:
+    """`max_tokens` of a rating: an endpoint's model may think aloud first, or not keep to the schema."""
+    return max(RATING_TOKENS, config.max_tokens) if config.engine == "openai" else RATING_TOKENS
 
 
 def rewritable(reason: str) -> bool:
@@ -97,7 +105,7 @@ def write_request(
     )
 
 
-def rate_request(subject: str, caption: str, seed: int) -> TextRequest:
+def rate_request(subject: str, caption: str, seed: int, max_tokens: int = RATING_TOKENS) -> TextRequest:
     """Ask for the marks of one caption: fluency, realism, and whether the subject is visible, each 1..TOP_RATING, greedily."""
     mark = {"type": "integer", "minimum": 1, "maximum": TOP_RATING}
     # A bare list costs half the tokens of an object, and SmolLM2 tells good captions from shuffled or strange ones better with it.
@@ -107,7 +115,7 @@ def rate_request(subject: str, caption: str, seed: int) -> TextRequest:
     return TextRequest(
         messages=({"role": "system", "content": "You rate captions."}, {"role": "user", "content": question}),
         seed=seed,
-        max_tokens=_RATING_TOKENS,
+        max_tokens=max_tokens,
         temperature=0.0,
         top_p=1.0,
         json_schema=schema,

@@ -10,7 +10,7 @@ import numpy as np
 
 from synthseg.engines.scorer import Embeddings, Scorer
 from synthseg.prompts.profiles import ClassProfile, profile
-from synthseg.prompts.replies import TOP_RATING
+from synthseg.prompts.ratings import TOP_RATING
 from synthseg.prompts.template import Kind
 from synthseg.taxonomy import ClassInfo
 

@@ -12,10 +12,11 @@ from synthseg.engines.image import AnyPrompt, PromptCheck, at_most
 from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import derive_seed
-from synthseg.prompts.messages import rate_request, write_request
+from synthseg.prompts.messages import rate_request, rating_tokens, write_request
 from synthseg.prompts.profiles import ClassProfile, profile
 from synthseg.prompts.quality import ClassSpace, Mentions, class_prototypes
-from synthseg.prompts.replies import form_fault, parse_captions, parse_ratings, repair, shorten
+from synthseg.prompts.ratings import parse_ratings
+from synthseg.prompts.replies import form_fault, parse_captions, repair, shorten
 from synthseg.prompts.template import Slots, draw_slots
 from synthseg.prompts.vocabulary import COUNTS, LIGHTS, SCALES, SCENES, VIEWS, WEATHERS, says
 from synthseg.taxonomy import ClassInfo, Taxonomy
@@ -76,7 +77,7 @@ class PromptRefiner:
         faults: list[str] = []
         for reply in self._generate(requests):
             text = _with_tails(shorten(repair(parse_captions(reply.text, 1)[0]), self._config.max_words), said)
-            fault = form_fault(text, self._longest) or self._fault(text, prompt, main, wanted, said)
+            fault = form_fault(text, self._longest, cut=reply.finish_reason == "length") or self._fault(text, prompt, main, wanted, said)
             if fault:
                 faults.append(fault)
             elif text not in texts:
@@ -109,7 +110,8 @@ class PromptRefiner:
         """Quality of each text in [0, 1], by the LLM's marks and the similarity to the class, as the agent mixes them."""
         space = self._space(main)
         margins = space.margins(self._scorer.embed_texts(list(texts)))
-        replies = self._generate([rate_request(main.display, text, derive_seed(seed, "refine rate", text)) for text in texts])
+        most = rating_tokens(self._config)
+        replies = self._generate([rate_request(main.display, text, derive_seed(seed, "refine rate", text), most) for text in texts])
         return [
             space.quality(parse_ratings(reply.text), margin, self._config.rating_weight)
             for reply, margin in zip(replies, margins, strict=True)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import unicodedata
 from collections import Counter
-from typing import Any, Final
+from typing import Final
+
+from synthseg.prompts.loose_json import captions_in, read_json, without_reasoning
 
 REASONS: Final = (
-    "unparseable", "too_short", "too_long", "repetitive", "not_english", "class_missing", "negated", "class_present", "context_present",
-    "off_class", "other_class_dominates", "low_quality", "near_duplicate", "quota_met",
+    "unparseable", "cut_short", "too_short", "too_long", "repetitive", "not_english", "class_missing", "negated", "class_present",
+    "context_present", "off_class", "other_class_dominates", "low_quality", "near_duplicate", "quota_met",
 )  # fmt: skip
 """Every reason of the agent's own for which a candidate may be refused; an image engine's check adds its own."""
 
+CUT_SHORT: Final = "cut_short"
+"""The reply ended at its token limit before it held a caption or a mark."""
 MIN_WORDS: Final = 5
-RATING_KEYS: Final = ("fluency", "realism", "visible")
-TOP_RATING: Final = 5
 
 _MAX_STORED_CHARS = 600
 _FUNCTION_WORDS = frozenset(
@@ -34,34 +35,54 @@ _FOREIGN_WORDS = frozenset(
 )
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _GARBAGE = re.compile(r"(\w)\1{3,}|\b[^\W\daeiouyAEIOUY_]{5,}\b")
+_MOST_ACCENTED = 0.25
+"""Share of the words that may hold a letter beyond ASCII: a café is English, a sentence of such words is not."""
+
+_FENCE = re.compile(r"^\s*(?:```|~~~).*$", re.MULTILINE)
+_PREAMBLE = re.compile(r"^\W*\S.{0,80}:\W*$")
+_QUOTED = re.compile(r'["\u201c]((?:[^"\u201c\u201d\\]|\\.){12,})')
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+_TYPOGRAPHY = str.maketrans(
+    {**dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+     **dict.fromkeys("\u2010\u2011\u2012", "-")}
+)  # fmt: skip
+_PAUSE = re.compile(r"\s+[\u2013\u2014\u2015\u2212]+\s+|(?<=\w)[\u2014\u2015](?=\w)")
+_DASH = re.compile(r"[\u2013\u2014\u2015\u2212]")
+_MARKUP = re.compile(r"[*`~]+|(?<![^\W_])_+|_+(?![^\W_])")
+_LEAD = re.compile(
+    r"""^(?:
+        [\W_]+                                                              # bullets, quotes
+        | \(?\d{1,2}[.):\]]+\s+                                             # numbers of a list
+        | (?:sure|certainly|of\ course|okay|ok|absolutely)\b[,.!:]*\s+
+        | [^:.!?]{0,60}\b(?:caption|prompt|description)s?\b[^:.!?]{0,24}:\s*
+        | (?:photo|image|title|answer|output|response|rewrite)\s*(?:\#?\d{1,2})?\s*:\s*
+    )+""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def parse_captions(text: str, count: int) -> list[str]:
     """The `count` raw captions of a reply; an empty string where one is missing. JSON as asked for, else what can be found."""
-    value = _loads(text)
-    found = _strings(value) if value is not None else re.findall(r'"((?:[^"\\]|\\.){12,})', text)
+    text = without_reasoning(text)
+    value = read_json(text)
+    found = captions_in(value) if value is not None else [_unescaped(quoted) for quoted in _QUOTED.findall(text)]
     if not found and value is None:
-        found = [line for line in text.splitlines() if line.strip()] if count > 1 else [text]
+        lines = [line for line in _FENCE.sub("", text).splitlines() if line.strip()]
+        lines = [line for line in lines if not _PREAMBLE.match(line)] or lines
+        found = lines if count > 1 else [" ".join(lines)]
     return [*found[:count], *[""] * (count - len(found))]
 
 
-def parse_ratings(text: str) -> tuple[int, int, int]:
-    """Marks (fluency, realism, visible) in 1..TOP_RATING; a mark that cannot be read is the lowest."""
-    value = _loads(text)
-    if isinstance(value, dict):
-        value = [value.get(key) for key in RATING_KEYS]
-    if not isinstance(value, list):
-        value = [int(mark) for mark in re.findall(rf"\b[1-{TOP_RATING}]\b", text)]
-    marks = [*value, None, None, None][: len(RATING_KEYS)]
-    fluency, realism, visible = (m if type(m) is int and 1 <= m <= TOP_RATING else 1 for m in marks)
-    return fluency, realism, visible
-
-
 def repair(caption: str) -> str:
-    """`caption` as one clean line: no control characters, list marks or quotes, its first sentence, no doubled words, no loose end."""
-    text = unicodedata.normalize("NFKC", caption.encode("utf-8", "replace").decode("utf-8"))
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = re.sub(r"^\W*(?:\d{1,2}[.):]\s+)?[\W_]*", "", re.sub(r"\s+", " ", text))
+    """`caption` as one clean line: no control characters, list marks, labels or quotes, plain punctuation, its first sentence, no doubled
+    words, no loose end. Accents stay.
+    """
+    text = caption.encode("utf-8", "replace").decode("utf-8").translate(_TYPOGRAPHY)
+    text = unicodedata.normalize("NFKC", _DASH.sub("-", _PAUSE.sub(", ", text)))
+    text = "".join(c if c.isprintable() and unicodedata.category(c) != "So" else " " for c in text)
+    text = _MARKUP.sub("", re.sub(r"\\u?[0-9a-fA-F]{0,3}$", "", text))
+    text = _LEAD.sub("", re.sub(r"\s+", " ", text).strip())
     text = re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
     text = re.sub(r"\b(\w+)(?:[ ,]+\1\b)+", r"\1", text, flags=re.IGNORECASE)
     words = re.sub(r"[\s,;:.!?\"'`)(\]\[{}-]+$", "", text).split()
@@ -79,21 +100,16 @@ def shorten(caption: str, max_words: int) -> str:
     return repair(" ".join(words[: starts[-1]])) if starts else caption
 
 
-def form_fault(caption: str, max_words: int) -> str:
-    """Why a repaired caption is refused for its form alone, or an empty string."""
+def form_fault(caption: str, max_words: int, *, cut: bool = False) -> str:
+    """Why a repaired caption is refused for its form alone, or an empty string. `cut` tells that the reply ended at its token limit."""
     words = [word.lower() for word in _WORD.findall(caption)]
-    if not words:
-        return "unparseable"
     if len(words) < MIN_WORDS:
-        return "too_short"
+        return CUT_SHORT if cut else "too_short" if words else "unparseable"
     if len(words) > max_words or len(caption) > 12 * max_words:
         return "too_long"
     if _is_repetitive(words):
         return "repetitive"
-    foreign = sum(word in _FOREIGN_WORDS for word in words)
-    if not caption.isascii() or foreign >= 2 or not _FUNCTION_WORDS.intersection(words) or _GARBAGE.search(caption):
-        return "not_english"
-    return ""
+    return "" if _is_english(caption, words) else "not_english"
 
 
 def storable(text: str) -> str:
@@ -109,22 +125,18 @@ def _is_repetitive(words: list[str]) -> bool:
     return max(pairs.values()) > 2 or len(set(content)) < 0.7 * len(content)
 
 
-def _loads(text: str) -> Any:
-    """JSON of the whole text, or of its outermost braces; None when there is none."""
-    for part in (text, text[text.find("{") : text.rfind("}") + 1]):
-        try:
-            return json.loads(part)
-        except (ValueError, RecursionError):
-            continue
-    return None
+def _is_english(caption: str, words: list[str]) -> bool:
+    """By its letters, which are Latin and seldom accented, its function words, and words that can be said."""
+    beyond = [c for c in caption if not c.isascii()]
+    if any(not c.isalpha() or not unicodedata.name(c, "").startswith("LATIN ") for c in beyond):
+        return False
+    if sum(not word.isascii() for word in words) > _MOST_ACCENTED * len(words):
+        return False
+    plain = unicodedata.normalize("NFKD", caption).encode("ascii", "ignore").decode()
+    foreign = sum(word in _FOREIGN_WORDS for word in words)
+    return foreign < 2 and bool(_FUNCTION_WORDS.intersection(words)) and not _GARBAGE.search(plain)
 
 
-def _strings(value: Any) -> list[str]:
-    """The strings of a reply, in order, at most three levels deep."""
-    level = [value]
-    for _ in range(3):
-        opened: list[Any] = []
-        for item in level:
-            opened += item.values() if isinstance(item, dict) else item if isinstance(item, list) else [item]
-        level = opened
-    return [item for item in level if isinstance(item, str)]
+def _unescaped(quoted: str) -> str:
+    """A string out of text that is no JSON, its escapes read."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), quoted).replace('\\"', '"').replace("\\n", " ")

@@ -13,11 +13,12 @@ from markupsafe import Markup
 
 from synthseg.config.loading import to_toml
 from synthseg.plan import CONTEXT
+from synthseg.prompts.replies import CUT_SHORT
 from synthseg.report import charts
 from synthseg.report.charts import Group
 from synthseg.report.collect import DROPPED_STATE, STATES, Findings, collect
 from synthseg.report.pictures import hex_color
-from synthseg.report.summary import format_number, metric
+from synthseg.report.summary import CUT_SHORT_HINT, format_number, metric
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import BACKGROUND_ID, VOID_ID
 
@@ -171,6 +172,8 @@ def _prompt_charts(found: Findings) -> dict[str, Any]:
         "class_similarity": split(stats.class_similarity, "similarity to the class", settings.min_class_similarity or None, "minimum"),
         "quality": split(stats.quality, "quality score", settings.min_quality, "minimum"),
         "reasons": _shares(stats.reasons),
+        "num_cut": stats.reasons[CUT_SHORT],
+        "cut_hint": CUT_SHORT_HINT,
     }
 
 

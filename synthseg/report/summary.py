@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from synthseg.prompts.replies import CUT_SHORT
+
+CUT_SHORT_HINT: Final = "their replies ended at prompts.max_tokens; raise it"
 _LINES: Final = (
     ("Kept images", "samples.ok", "of {planned} planned; {dropped} dropped, {failed} failed", "samples"),
     ("Accepted prompts", "prompts.accepted", "of {candidates} candidates in {rounds} rounds", "prompts"),
@@ -34,6 +37,8 @@ def summary_lines(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if value is None:
             continue
         lines.append((label, format_number(value), _remark(remark, metric(metrics, section) if section else {})))
+    if cut := metric(metrics, f"prompts.reasons.{CUT_SHORT}"):
+        lines.append(("Candidates cut short", format_number(cut), CUT_SHORT_HINT))
     return lines
 
 

@@ -243,3 +243,47 @@ def test_a_caption_is_as_long_as_the_image_engine_reads(scorer: Any) -> None:
         .candidates
     )
     assert {row["text"] for row in texts} == {"A brown horse galloping quickly over dry yellow grass by the barn"}
+
+
+def cut(text_of: Any, marks: str = "[5,5,5]") -> Any:
+    """An engine whose every reply ended at its token limit."""
+
+    def generate(requests: Sequence[TextRequest]) -> list[TextReply]:
+        texts = [marks if getattr(read_request(r), "task", "") == "rate" else text_of(r) for r in requests]
+        return [TextReply(text, "length", 1, 1) for text in texts]
+
+    return generate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<think>A brown horse, they say, in the deep snow of", '{"reasoning": "A brown horse in the deep snow']
+)
+def test_a_reply_that_ends_at_its_token_limit_is_counted_as_that(scorer: Any, text: str) -> None:
+    agent = PromptAgent(config(context_prompts_per_class=0, max_rounds=1), VOC, scorer, cut(lambda _: text))
+    report = agent.run_class(HORSE, 1).rounds[0]
+    assert report.reasons == {"cut_short": report.candidates}
+
+
+def test_marks_that_were_cut_off_are_no_low_marks(scorer: Any) -> None:
+    written = TemplateEngine().generate
+    for marks, reason in (("<think>Well, the horse", "cut_short"), ("[1, 1, 1]", "low_quality")):
+        agent = PromptAgent(
+            config(min_quality=0.6, context_prompts_per_class=0, max_rounds=1), VOC, scorer, cut(lambda r: written([r])[0].text, marks)
+        )
+        reasons = agent.run_class(HORSE, 1).rounds[0].reasons
+        assert reasons[reason] > 0
+        assert not reasons[{"cut_short": "low_quality", "low_quality": "cut_short"}[reason]]
+
+
+def test_a_rating_at_an_endpoint_may_take_as_many_tokens_as_a_caption(scorer: Any) -> None:
+    asked: list[int] = []
+
+    def generate(requests: Sequence[TextRequest]) -> list[TextReply]:
+        asked.extend(r.max_tokens for r in requests if getattr(read_request(r), "task", "") == "rate")
+        return TemplateEngine().generate(requests)
+
+    for engine, most in (("template", 20), ("openai", 300)):
+        asked.clear()
+        section = config(engine=engine, base_url="http://127.0.0.1:9/v1", model="m", max_tokens=300, max_rounds=1)
+        PromptAgent(section, VOC, scorer, generate).run_class(HORSE, 1)
+        assert set(asked) == {most}

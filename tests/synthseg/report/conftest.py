@@ -67,7 +67,9 @@ def prompt_rows(config: RunConfig, rng: np.random.Generator) -> list[dict[str, A
                     "neighbour_similarity": near,
                     "engine": "llama/test",
                     "accepted": accepted or (info.name == "cat" and slot == 0),
-                    "reason": "" if accepted else ("too similar" if quality >= config.prompts.min_quality else "low quality"),
+                    "reason": ""
+                    if accepted
+                    else ("too similar" if quality >= config.prompts.min_quality else "cut_short" if slot % 3 == 0 else "low quality"),
                 }
             )
     return rows

@@ -91,6 +91,10 @@ def test_the_numbers_of_the_run_stand_on_the_page(page: tuple[str, Page], made_u
     assert 'engine = "llama"' in words
 
 
+def test_replies_that_were_cut_short_stand_there_with_the_setting_to_raise(page: tuple[str, Page]) -> None:
+    assert re.search(r"[1-9]\d* were cut short: their replies ended at prompts\.max_tokens; raise it\.", page[1].words)
+
+
 def test_text_of_a_prompt_is_never_markup(page: tuple[str, Page]) -> None:
     source, parsed = page
     assert '<script>alert("x")' not in source

@@ -24,3 +24,8 @@ def test_numbers_read_well(value: float, text: str) -> None:
 
 def test_a_dotted_name_that_leads_nowhere_is_none() -> None:
     assert metric({"a": {"b": 1}}, "a.b.c") is None
+
+
+def test_candidates_that_were_cut_short_come_with_the_setting_to_raise() -> None:
+    lines = summary_lines({"prompts": {"reasons": {"cut_short": 12, "low_quality": 3}}})
+    assert lines == [("Candidates cut short", "12", "their replies ended at prompts.max_tokens; raise it")]
