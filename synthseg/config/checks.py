@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from synthseg.config.schema import DIFFUSERS_ONLY, ImagesConfig, RunConfig
+from synthseg.config.text import ENDPOINT_FIELDS
 from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS
 
@@ -76,6 +77,7 @@ def _image_rules(images: ImagesConfig) -> dict[str, bool]:
 
 def _text_rules(config: RunConfig) -> dict[str, bool]:
     prompts = config.prompts
+    fields = config.execution.endpoint.fields
     url = _split(prompts.base_url)
     names_model = {"openai": "the model that the endpoint serves", "vllm": "a hub id or a folder of weights"}.get(prompts.engine, "")
     return {
@@ -90,6 +92,19 @@ def _text_rules(config: RunConfig) -> dict[str, bool]:
             bool(prompts.base_url) and (url.scheme not in ("http", "https") or not url.hostname)
         ),
         f"prompts.model: is empty; name {names_model}": bool(names_model) and not prompts.model,
+        **{
+            f"execution.endpoint.fields: '{name}' is no field that can be changed; those are {', '.join(ENDPOINT_FIELDS)}": (
+                name not in ENDPOINT_FIELDS
+            )
+            for name in fields
+        },
+        **{
+            f"execution.endpoint.fields.{name}: must be {' or '.join(map(repr, ENDPOINT_FIELDS[name]))}, not '{value}'": (
+                value not in ENDPOINT_FIELDS[name]
+            )
+            for name, value in fields.items()
+            if name in ENDPOINT_FIELDS
+        },
         f"prompts.lora: engine '{prompts.engine}' takes none; use prompts.engine = 'vllm'": bool(prompts.lora) and prompts.engine != "vllm",
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from pydantic import Field
 
 from synthseg.config.section import Section
@@ -33,6 +36,15 @@ class VllmConfig(Section):
     """Logical CPUs of the replica itself, besides those of its workers."""
 
 
+SCHEMA_KEYWORDS: Final = ("minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum", "pattern", "additionalProperties")
+"""Keywords of the requests' JSON schemas that some endpoints refuse."""
+ENDPOINT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "max_tokens": ("max_tokens", "max_completion_tokens"),
+    **{name: (name, "") for name in ("temperature", "top_p", "seed", "response_format", "stream_options", "strict", *SCHEMA_KEYWORDS)},
+}
+"""Fields of a request that may be renamed or left out, each with what it may be sent as; empty leaves it out."""
+
+
 class EndpointConfig(Section):
     """Calls of the endpoint of engine `openai`."""
 
@@ -46,3 +58,8 @@ class EndpointConfig(Section):
     """Tries after the first one, with growing pauses, for 408, 409, 429, 5xx, time-outs and broken connections."""
     max_retry_wait_s: float = Field(default=120.0, gt=0)
     """Longest pause before a retry; an endpoint that asks for more by Retry-After ends the run."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """What a field of the requests is sent as, such as {max_tokens = "max_completion_tokens", seed = ""}: empty leaves it out, its own name
+    keeps it. A field that is not named here is renamed or left out by itself where the endpoint refuses it."""
+    min_tokens: int = Field(default=1, gt=0, le=4096)
+    """Fewest tokens that a request may ask for; an endpoint that wants more is heard by itself."""

@@ -19,18 +19,20 @@ from typing import Any, Final
 import httpx
 
 from synthseg.config.text import EndpointConfig
+from synthseg.engines.openai_dialect import DIALECTS, WRAPPED, Dialect, has_bare_schema, heard
 from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, error_message, streamed
 from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import digest
+from synthseg.network import client_from
 
 _RETRYABLE: Final = frozenset({408, 409, 425, 429})
 _BLAMES_REQUEST: Final = frozenset({400, 413, 422})
 """Statuses that speak of one request; any other refusal would meet every request."""
 _FIRST_PAUSE_S: Final = 0.5
 _CONNECT_TIMEOUT_S: Final = 10.0
-_WRAPPED: Final = "reply"
-"""Key of a reply whose schema had to be put into an object."""
+_UNREADABLE: Final = 502
+"""Status of an answer that came and cannot be read."""
 
 
 class _Again(Exception):
@@ -61,7 +63,6 @@ class OpenAiEngine:
         self._url = base_url.rstrip("/")
         self._model = model
         self._key = _key_in(self._settings.api_key_env)
-        self._wraps = False
         self.digest = digest("openai", self._url, model)
         self.max_concurrent = self._settings.max_concurrent
 
@@ -84,11 +85,11 @@ class OpenAiEngine:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
-        """Connections for `answer` and `tell`, closed at the end."""
+        """Connections for `answer` and `tell`, closed at the end. UsageProblem for a proxy or certificates that cannot be used."""
         limits = httpx.Limits(max_connections=self.max_concurrent, max_keepalive_connections=self.max_concurrent)
         timeout = httpx.Timeout(self._settings.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._settings.timeout_s), pool=None)
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout) as http:
+        async with client_from(lambda: httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout)) as http:
             yield Connection(http, asyncio.Semaphore(self.max_concurrent))
 
     async def answer(self, connection: Connection, request: TextRequest) -> TextReply:
@@ -100,10 +101,12 @@ class OpenAiEngine:
         """Pieces of the text as they come, then the reply; the errors of `generate`. Only what fails before the first piece is retried."""
         async with connection.slots:
             pauses = self._pauses(self._settings.max_retries)
+            dialect = first = replace(self._dialect(), wraps=False)  # the pieces are told as they come
             while True:
                 telling, begun = CompletionStream(), False
+                body = dialect.spoken(streamed(completion_body(request, self._model)))
                 try:
-                    async with aclosing(self._lines(connection, request)) as lines:
+                    async with aclosing(self._lines(connection, request, body)) as lines:
                         async for line in lines:
                             if piece := telling.take(line):
                                 begun = True
@@ -114,8 +117,12 @@ class OpenAiEngine:
                         raise self._given_up(failed, 0) from failed
                     await pauses.after(failed)
                 except Refused as refused:
-                    raise self._problem(refused) from None
+                    better = None if begun else self._heard(refused, body, dialect, None)
+                    if better is None:
+                        raise self._problem(refused) from None
+                    dialect = better
                 else:
+                    DIALECTS.learn(self._url, self._model, dialect.since(first))
                     return
 
     async def _generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
@@ -124,36 +131,46 @@ class OpenAiEngine:
 
     async def _answer(self, connection: Connection, request: TextRequest, max_retries: int) -> TextReply:
         pauses = self._pauses(max_retries)
+        dialect = first = self._dialect()
         while True:
-            wraps = self._wraps and _has_bare_schema(request)
+            body = dialect.spoken(completion_body(request, self._model))
             try:
-                response = await self._post(connection, _wrapped(request) if wraps else request)
+                response = await self._post(connection, request, body)
                 reply = completion_reply(_json(response))
             except _Again as failed:
                 await pauses.after(failed)
             except Refused as refused:
-                # Some servers hold replies to objects only; the schema is then sent as the one property of an object. This try's
-                # own form counts: requests beside it may have found that out meanwhile.
-                if refused.status not in (400, 422) or wraps or not _has_bare_schema(request):
+                better = self._heard(refused, body, dialect, request.json_schema)
+                if better is None:
                     raise self._problem(refused) from None
-                self._wraps = True
+                dialect = better
             else:
-                return _unwrapped(reply) if wraps else reply
+                DIALECTS.learn(self._url, self._model, dialect.since(first))
+                wrapped = dialect.wraps and "response_format" in body and has_bare_schema(request.json_schema or {})
+                return _unwrapped(reply) if wrapped else reply
 
-    async def _post(self, connection: Connection, request: TextRequest) -> httpx.Response:
+    def _dialect(self) -> Dialect:
+        """What is known of the endpoint by now, under the user's settings."""
+        return DIALECTS.of(self._url, self._model).held_to(self._settings)
+
+    def _heard(self, refused: Refused, body: Mapping[str, Any], dialect: Dialect, schema: Mapping[str, Any] | None) -> Dialect | None:
+        if refused.status not in (400, 422):
+            return None
+        return heard(refused.answer, body, dialect, self._settings.fields.keys(), schema)
+
+    async def _post(self, connection: Connection, request: TextRequest, body: Mapping[str, Any]) -> httpx.Response:
         with _transport_errors():
-            response = await connection.http.post(self._path(request), json=completion_body(request, self._model))
+            response = await connection.http.post(self._path(request), json=body)
         self._check_status(response)
         return response
 
-    async def _lines(self, connection: Connection, request: TextRequest) -> AsyncGenerator[str, None]:
-        body = streamed(completion_body(request, self._model))
+    async def _lines(self, connection: Connection, request: TextRequest, body: Mapping[str, Any]) -> AsyncGenerator[str, None]:
         with _transport_errors():
             async with connection.http.stream("POST", self._path(request), json=body) as response:
                 if not response.is_success:
                     await response.aread()
                 self._check_status(response)
-                async for line in response.aiter_lines():
+                async for line in _event_lines(response):
                     yield line
 
     def _path(self, request: TextRequest) -> str:
@@ -164,10 +181,11 @@ class OpenAiEngine:
         status = response.status_code
         if response.is_success:
             return
-        said = self._safe(error_message(_json_or_text(response)))
+        answer = _json_or_text(response)
+        said = self._safe(error_message(answer))
         if status in _RETRYABLE or status >= 500:
             raise _Again(f"{status}: {said}", _retry_after_s(response.headers))
-        raise Refused(status, said)
+        raise Refused(status, said, answer)
 
     def _problem(self, refused: Refused) -> UsageProblem | RunFailure:
         """One line with the way out."""
@@ -247,6 +265,18 @@ def _transport_errors() -> Iterator[None]:
         raise _Again(str(error) or type(error).__name__) from error
     except httpx.InvalidURL as error:
         raise Refused(404, str(error)) from error
+    except httpx.DecodingError as error:
+        raise Refused(_UNREADABLE, f"its answer is not in the content-encoding that it names: {error}") from error
+
+
+async def _event_lines(response: httpx.Response) -> AsyncGenerator[str, None]:
+    """Lines of server-sent events. They end with a line feed; a text may hold what Python takes for other ends of lines."""
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+    yield rest.decode("utf-8", "replace")
 
 
 def _json(response: httpx.Response) -> Any:
@@ -278,19 +308,9 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _has_bare_schema(request: TextRequest) -> bool:
-    return request.json_schema is not None and request.json_schema.get("type") != "object"
-
-
-def _wrapped(request: TextRequest) -> TextRequest:
-    """The same request, its schema as the one property of an object, which takes a few tokens more."""
-    schema = {"type": "object", "properties": {_WRAPPED: request.json_schema}, "required": [_WRAPPED], "additionalProperties": False}
-    return replace(request, json_schema=schema, max_tokens=request.max_tokens + 16)
-
-
 def _unwrapped(reply: TextReply) -> TextReply:
     """The property's JSON alone; a text that was cut short stays as it is."""
     try:
-        return replace(reply, text=json.dumps(json.loads(reply.text)[_WRAPPED]))
+        return replace(reply, text=json.dumps(json.loads(reply.text)[WRAPPED]))
     except (KeyError, TypeError, ValueError):
         return reply

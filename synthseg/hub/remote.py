@@ -14,6 +14,7 @@ from synthseg.errors import CorruptData, RunFailure, SynthSegError, UsageProblem
 from synthseg.hub.ids import HubId
 from synthseg.hub.manifest import FileRecord
 from synthseg.hub.mirror import VARIABLE
+from synthseg.network import client_from
 from synthseg.store.disk import full_disk_named
 from synthseg.store.files import OnBytes
 
@@ -43,7 +44,9 @@ class RemoteRepo:
 def list_repo(hub_id: HubId, revision: str, field: str) -> RemoteRepo:
     """Commit, files and licence of `hub_id` at `revision`. UsageProblem or RunFailure, naming `field`, when the hub will not say."""
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # as in hub_errors_named
 
+    client_from(httpx.Client).close()
     with hub_errors_named(hub_id, field):
         info = HfApi().model_info(hub_id.repo, revision=revision, files_metadata=True, timeout=_LIST_TIMEOUT_S)
     files = {

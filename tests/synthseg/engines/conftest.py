@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from synthseg.engines.openai_dialect import Dialects
+
 PipelineFolder = Callable[[str], Path]
 
 
@@ -20,3 +22,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> PipelineFolder:
         return root / family if (root / family).exists() else FAMILIES[family](root / family)
 
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _strange_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of the endpoints of earlier tests, whose ports come again."""
+    monkeypatch.setattr("synthseg.engines.openai_text.DIALECTS", Dialects())

@@ -23,14 +23,29 @@ class Fault:
     silent_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How a server says a text: the content of a message or delta, what stands beside it, and the extra chunks of a stream."""
+
+    content: Callable[[str], Any] = lambda text: text
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    finish: str = "stop"
+    first_chunks: tuple[Any, ...] = ()
+    last_chunks: tuple[Any, ...] = ({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}},)
+    comment: str = "comment"
+
+
 @dataclass
 class Endpoint:
-    """Each request takes the next of `faults`, if there is one, else what `refuse(body)` gives; else it is answered with `say(body)`."""
+    """Each request takes the next of `faults`, if there is one, else what `refuse(body)` gives; else it is answered with `say(body)`,
+    in the shape that a server gives its answers.
+    """
 
     url: str
     say: Callable[[dict[str, Any]], str]
     faults: list[Fault] = field(default_factory=list)
     refuse: Callable[[dict[str, Any]], Fault | None] = lambda _: None
+    shape: Shape = field(default_factory=Shape)
     hold_s: float = 0.0
     seen: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     num_open: int = 0
@@ -70,9 +85,10 @@ def endpoint(say: Callable[[dict[str, Any]], str]) -> Iterator[Endpoint]:
                     served.num_open -= 1
 
         def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
-            text = served.say(body)
-            said = {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
-            return {"choices": [{"index": 0, **said, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}
+            text, shape = served.say(body), served.shape
+            message = {"role": "assistant", "content": shape.content(text), **shape.beside}
+            choice = {"index": 0, **({"message": message} if "messages" in body else {"text": text}), "finish_reason": shape.finish}
+            return {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}
 
         def _send(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
             content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -84,22 +100,22 @@ def endpoint(say: Callable[[dict[str, Any]], str]) -> Iterator[Endpoint]:
             self.wfile.write(content)
 
         def _stream(self, body: dict[str, Any], cut_after: int) -> None:
-            text, chat = served.say(body), "messages" in body
+            text, chat, shape = served.say(body), "messages" in body, served.shape
             pieces = [text[start : start + 4] for start in range(0, len(text), 4)]
-            said = [{"delta": {"role": "assistant", "content": ""}}] if chat else []
-            said += [{"delta": {"content": piece}} if chat else {"text": piece} for piece in pieces]
-            chunks: list[dict[str, Any]] = [{"choices": [{"index": 0, **choice, "finish_reason": None}]} for choice in said]
-            chunks.append({"choices": [{"index": 0, **({"delta": {}} if chat else {"text": ""}), "finish_reason": "stop"}]})
-            chunks.append({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}})
+            said: list[dict[str, Any]] = [{"delta": {"role": "assistant", "content": "", **shape.beside}}] if chat else []
+            said += [{"delta": {"content": shape.content(piece)}} if chat else {"text": piece} for piece in pieces]
+            chunks = [*shape.first_chunks, *({"choices": [{"index": 0, **choice, "finish_reason": None}]} for choice in said)]
+            chunks.append({"choices": [{"index": 0, **({"delta": {}} if chat else {"text": ""}), "finish_reason": shape.finish}]})
+            chunks += shape.last_chunks
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
-            for number, line in enumerate([*(json.dumps(chunk) for chunk in chunks), "[DONE]"]):
+            for number, line in enumerate([*(json.dumps(chunk, ensure_ascii=False) for chunk in chunks), "[DONE]"]):
                 if number == cut_after:
                     self.close_connection = True
                     return
-                data = f": comment\n\ndata: {line}\n\n".encode()
+                data = f": {served.shape.comment}\n\ndata: {line}\n\n".encode()
                 self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             self.wfile.write(b"0\r\n\r\n")
 

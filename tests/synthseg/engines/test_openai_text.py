@@ -283,3 +283,12 @@ def test_digest_tells_endpoint_and_model(server: Endpoint, monkeypatch: pytest.M
     assert OpenAiEngine("http://127.0.0.1:1/v1", "small").digest != plain
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert OpenAiEngine(server.url, "small").digest == plain
+
+
+def test_a_content_encoding_that_is_none_is_our_error(server: Endpoint) -> None:
+    server.faults = [Fault(200, json.dumps({"choices": []}), {"content-encoding": "gzip"})]
+    with pytest.raises(RunFailure, match=r"prompts\.base_url: .* is not in the content-encoding that it names"):
+        engine(server).generate([chat("a")])
+    server.faults = [Fault(400, json.dumps({"error": "no"}), {"content-encoding": "deflate"})]
+    with pytest.raises(RunFailure, match="content-encoding"):
+        told(engine(server), chat("a"), [])
