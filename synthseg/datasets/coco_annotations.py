@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from synthseg.datasets.coco_categories import check_categories
@@ -86,7 +87,7 @@ def _content(source: Path) -> dict[str, Any]:
 def _image(entry: Any, folder: Path) -> AnnotatedImage:
     name = _field(entry, "file_name")
     if not isinstance(name, str):
-        raise ValueError(f"file_name must be a text, not {name!r}")
+        raise ValueError(f"file_name must be a text, not {shown(name)}")
     height, width = (_whole(entry, side) for side in ("height", "width"))
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, not {height} and {width}")
@@ -103,16 +104,16 @@ def _instance(entry: Any) -> tuple[int, Instance]:
     if isinstance(segmentation, list):
         check_polygons(segmentation, math.inf)
     elif not isinstance(segmentation, dict):
-        raise ValueError(f"segmentation must be polygons or run lengths, not {segmentation!r}")
+        raise ValueError(f"segmentation must be polygons or run lengths, not {shown(segmentation)}")
     area = entry.get("area")
     if area is not None and not (type(area) in (int, float) and 0 <= area < math.inf):
-        raise ValueError(f"area must be a number, not {area!r}")
+        raise ValueError(f"area must be a number, not {shown(area)}")
     return image_id, Instance(annotation_id, category_id, segmentation, area)
 
 
 def _field(entry: Any, name: str) -> Any:
     if not isinstance(entry, dict):
-        raise ValueError(f"must be an object, not {entry!r}"[:200])
+        raise ValueError(f"must be an object, not {shown(entry)}")
     if name not in entry:
         raise ValueError(f"{name} is missing")
     return entry[name]
@@ -121,7 +122,7 @@ def _field(entry: Any, name: str) -> Any:
 def _whole(entry: Any, name: str) -> int:
     value = _field(entry, name)
     if type(value) is not int:
-        raise ValueError(f"{name} must be a whole number, not {value!r}")
+        raise ValueError(f"{name} must be a whole number, not {shown(value)}")
     return value
 
 

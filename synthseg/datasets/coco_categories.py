@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from reprlib import repr as shown
 from typing import Any
 
 from synthseg import class_words
@@ -32,11 +33,11 @@ def check_categories(categories: Any, used: Iterable[int], source: object) -> No
     for category in categories:
         number, name = (category.get("id"), category.get("name")) if isinstance(category, dict) else (None, None)
         if type(number) is not int or not isinstance(name, str):
-            raise CorruptData(f"{source}: category {category!r} needs a whole number as id and a name; restore the file")
+            raise CorruptData(f"{source}: category {shown(category)} needs a whole number as id and a name; restore the file")
         listed.add(number)
         wanted = _name_of(number)
         if wanted and class_words.normal(name) not in set(class_words.spellings(wanted)):
-            raise CorruptData(f"{source}: category {number} is '{name}', in COCO it is '{wanted}'; use COCO's own ids")
+            raise CorruptData(f"{source}: category {number} is {shown(name)}, in COCO it is '{wanted}'; use COCO's own ids")
     for number in sorted(set(used)):
         if not _name_of(number):
             raise CorruptData(f"{source}: category {number} is annotated and none of COCO's; use COCO's own ids")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -12,6 +13,8 @@ from synthseg.datasets.paths import inside
 from synthseg.errors import CorruptData
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
+MAX_SHOWN: Final = 80
+"""Characters of a line that a message repeats."""
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LABEL: Final = re.compile(r"[+-]?\d{1,3}")
 """A column of class labels, such as the -1, 0 and 1 of the devkit's lists by class."""
@@ -57,7 +60,8 @@ def _pair(columns: list[str], root: Path, images: Path, masks: Path) -> ListedPa
     if is_path and len(more) == 1 and more[0].lower().endswith(".png"):
         return ListedPair(image, _resolved(more[0], root, masks))
     if not all(_LABEL.fullmatch(column) for column in more):
-        raise ValueError(f"'{' '.join(columns)}' is neither a name, nor a name and labels, nor the paths of an image and its mask")
+        line = textwrap.shorten(" ".join(columns), MAX_SHOWN)
+        raise ValueError(f"'{line}' is neither a name, nor a name and labels, nor the paths of an image and its mask")
     return ListedPair(image, masks / f"{image.stem}.png")
 
 

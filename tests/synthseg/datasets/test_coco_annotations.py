@@ -127,6 +127,13 @@ def test_a_broken_annotation_is_refused_with_file_and_id(field, value, says, tmp
         open_dataset(f"coco:{tmp_path}", CONFIG)
 
 
+def test_a_message_stays_short(tmp_path):
+    write(tmp_path, changed(("annotations", 2), ["x" * 10_000] * 10_000))
+    with pytest.raises(CorruptData) as caught:
+        open_dataset(f"coco:{tmp_path}", CONFIG)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 400
+
+
 @pytest.mark.parametrize("entry", [None, 7, "car", [1, 2], {}])
 @pytest.mark.parametrize("what", ["images", "annotations"])
 def test_an_entry_that_is_none_is_named_by_its_place(what, entry, tmp_path):
