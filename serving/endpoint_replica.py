@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -35,7 +35,7 @@ class EndpointReplica(ConcurrentText):
         self._engine = OpenAiEngine(config.prompts.base_url, config.prompts.model, config.execution.endpoint)
         self.engine_digest = self._engine.digest
         self.lanes = Lanes(self._engine.max_concurrent, max_held)
-        self._connected = self._engine.connected()
+        self._connected = AsyncExitStack()
         self._connection: Connection | None = None
         self._fault = "starting"
         self._next_probe = 0.0
@@ -79,5 +79,5 @@ class EndpointReplica(ConcurrentText):
     async def _open(self) -> Connection:
         """Connections of this replica's event loop, which ends with its process."""
         if self._connection is None:
-            self._connection = await self._connected.__aenter__()
+            self._connection = await self._connected.enter_async_context(self._engine.connected())
         return self._connection

@@ -175,3 +175,19 @@ def test_a_silent_endpoint_is_asked_for_a_token_and_what_is_wrong_is_told_withou
 
     with endpoint(lambda _: "hello") as server:
         asyncio.run(scenario(server))
+
+
+def test_every_request_is_told_of_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a replica's node count, and they may be set right without a new replica."""
+
+    async def scenario(server: Endpoint) -> None:
+        replica = endpoint_replica(server)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,[::1]")
+        for _ in range(2):
+            with pytest.raises(UsageProblem, match=r"^NO_PROXY: '\[::1\]' cannot be read"):
+                await replica.answer(chat("a"), 5)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,::1")
+        assert (await replica.answer(chat("a"), 5)).result.text == "hello"
+
+    with endpoint(lambda _: "hello") as server:
+        asyncio.run(scenario(server))

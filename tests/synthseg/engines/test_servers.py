@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from synthseg.config.schema import PromptsConfig
+from synthseg.config.text import EndpointConfig
 from synthseg.engines.openai_text import OpenAiEngine
 from synthseg.engines.text import TextRequest
 from synthseg.prompts.messages import rate_request, write_request
@@ -96,16 +97,17 @@ def check_fields(server: Server, name: str, request: TextRequest, body: dict[str
 
 
 def test_every_request_of_the_agent_is_answered_and_understood(server: Server, served: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
-    engine = OpenAiEngine(served.url, "m")
+    engine, asked = OpenAiEngine(served.url, "m", EndpointConfig(max_concurrent=1)), requests()
     with caplog.at_level(logging.WARNING, "synthseg.endpoint"):
         engine.check()
-        for name, request in requests().items():
-            understood(name, engine.generate([request])[0].text)
+        for name, reply in zip(asked, engine.generate(list(asked.values())), strict=True):
+            understood(name, reply.text)
         served.seen.clear()
-        for name, request in requests().items():
-            understood(name, engine.generate([request])[0].text)
-            check_fields(server, name, request, served.bodies[-1])
-        assert len(served.bodies) == 3
+        for name, reply in zip(asked, engine.generate(list(asked.values())), strict=True):
+            understood(name, reply.text)
+    assert len(served.bodies) == 3, "none is refused any more"
+    for (name, request), body in zip(asked.items(), served.bodies, strict=True):
+        check_fields(server, name, request, body)
     logged = " ".join(record.getMessage() for record in caplog.records)
     for clause in server.sent:
         assert logged.count(clause) == 1, "what was changed is told once"
@@ -118,14 +120,13 @@ def test_a_stream_finds_out_what_it_must_leave_out(server: Server, served: Endpo
     understood("one", pieces[-1].text)
 
 
-def test_what_was_found_out_holds_for_other_engines_of_the_process(server: Server, served: Endpoint) -> None:
-    OpenAiEngine(served.url, "m").generate(list(requests().values()))
+def test_what_was_found_out_together_holds_for_other_engines_of_the_process(server: Server, served: Endpoint) -> None:
     OpenAiEngine(served.url, "m").generate(list(requests().values()))
     first = len(served.bodies)
-    refused = [body for body in served.bodies if server.refuse(body) is not None]
-    OpenAiEngine(served.url, "m").generate(list(requests().values()))
+    replies = OpenAiEngine(served.url, "m").generate(list(requests().values()))
     assert len(served.bodies) == first + 3, "none is refused again"
-    assert len(refused) < first
+    for name, reply in zip(requests(), replies, strict=True):
+        understood(name, reply.text)
 
 
 def test_a_stream_is_understood_as_well(server: Server, served: Endpoint) -> None:
