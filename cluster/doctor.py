@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
-from synthseg.engines.availability import gpu_reason, missing_dataset, missing_weights, unreadable_dataset
+from synthseg.engines.availability import gpu_reason, image_model_problem, missing_dataset, missing_weights, unreadable_dataset
 from synthseg.engines.invariance import measure_invariance
 from synthseg.engines.registry import build_image_engine
 from synthseg.errors import SynthSegError
@@ -143,6 +143,10 @@ def _image_engine(config: RunConfig) -> Iterator[Check]:
     if config.images.engine == "diffusers":
         for package in ("diffusers", "transformers", "accelerate"):
             yield _package(package, "pip install 'synthseg-agents[diffusion]'")
+        if (problem := image_model_problem(config)) is not None:
+            yield Check(
+                "image model", "fail" if problem else "ok", problem or config.images.model, "correct that setting" if problem else ""
+            )
 
 
 def _embedded_clip() -> Check:

@@ -5,18 +5,28 @@ One builder a family. Sides of their images are multiples of 8 (Stable Diffusion
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 import transformers
-from tokenizers import pre_tokenizers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
+
+from synthseg.prompts.profiles import profile
+from synthseg.prompts.template import Kind, draw_slots
+from synthseg.taxonomy import taxonomy
 
 CONTEXT = 77
 _LATENTS = 4
+_KINDS: tuple[Kind, ...] = ("target", "bare", "context")
 _TOKENS = ("<|startoftext|>", "<|endoftext|>")
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
@@ -24,10 +34,54 @@ _CHAT = (
 )
 
 
-def stable_diffusion(folder: Path, *, safety_threshold: float | None = None) -> Path:
+_RESNET_NAMES = (
+    (r"\.norm1\.", ".in_layers.0."),
+    (r"\.conv1\.", ".in_layers.2."),
+    (r"\.norm2\.", ".out_layers.0."),
+    (r"\.conv2\.", ".out_layers.3."),
+    (r"time_emb_proj", "emb_layers.1"),
+    (r"conv_shortcut", "skip_connection"),
+)
+_UNET_NAMES = (
+    *((rf"((?:resnets)\.\d+.*){pattern}", rf"\1{new}") for pattern, new in _RESNET_NAMES),
+    (r"^conv_in", "input_blocks.0.0"),
+    (r"^time_embedding\.linear_1", "time_embed.0"),
+    (r"^time_embedding\.linear_2", "time_embed.2"),
+    (r"^down_blocks\.0\.resnets\.0", "input_blocks.1.0"),
+    (r"^down_blocks\.0\.downsamplers\.0\.conv", "input_blocks.2.0.op"),
+    (r"^down_blocks\.1\.resnets\.0", "input_blocks.3.0"),
+    (r"^down_blocks\.1\.attentions\.0", "input_blocks.3.1"),
+    (r"^mid_block\.resnets\.0", "middle_block.0"),
+    (r"^mid_block\.attentions\.0", "middle_block.1"),
+    (r"^mid_block\.resnets\.1", "middle_block.2"),
+    (r"^up_blocks\.0\.resnets\.(\d)", r"output_blocks.\1.0"),
+    (r"^up_blocks\.0\.attentions\.(\d)", r"output_blocks.\1.1"),
+    (r"^up_blocks\.0\.upsamplers\.0\.conv", "output_blocks.1.2.conv"),
+    (r"^up_blocks\.1\.resnets\.0", "output_blocks.2.0"),
+    (r"^up_blocks\.1\.resnets\.1", "output_blocks.3.0"),
+    (r"^conv_norm_out", "out.0"),
+    (r"^conv_out", "out.2"),
+)
+"""Our U-Net's names (two blocks of one layer) to those of the original program of Stable Diffusion, rule upon rule."""
+_VAE_NAMES = (
+    (r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2"),
+    (r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample"),
+    *((rf"up_blocks\.{i}\.resnets\.(\d)", rf"up.{3 - i}.block.\1") for i in range(4)),
+    *((rf"up_blocks\.{i}\.upsamplers\.0", f"up.{3 - i}.upsample") for i in range(4)),
+    (r"mid_block\.resnets\.0", "mid.block_1"),
+    (r"mid_block\.resnets\.1", "mid.block_2"),
+    (r"mid_block\.attentions\.0\.group_norm", "mid.attn_1.norm"),
+    (r"mid_block\.attentions\.0\.to_([qkv])", r"mid.attn_1.\1"),
+    (r"mid_block\.attentions\.0\.to_out\.0", "mid.attn_1.proj_out"),
+    (r"conv_norm_out", "norm_out"),
+    (r"conv_shortcut", "nin_shortcut"),
+)
+
+
+def stable_diffusion(folder: Path, *, safety_threshold: float | None = None, **unet_changes: Any) -> Path:
     """Stable Diffusion 1.x: UNet, CLIP text encoder; `safety_threshold` adds its checker, which flags images above that cosine."""
     torch.manual_seed(0)
-    vae, text_encoder, unet = _vae(), _clip_text(32), _unet(cross_attention_dim=32)
+    vae, text_encoder, unet = _vae(), _clip_text(32), _unet(cross_attention_dim=32, **unet_changes)
     checker, extractor = (None, None) if safety_threshold is None else _safety_checker(safety_threshold)
     diffusers.StableDiffusionPipeline(
         vae=vae,
@@ -40,6 +94,25 @@ def stable_diffusion(folder: Path, *, safety_threshold: float | None = None) -> 
         requires_safety_checker=checker is not None,
     ).save_pretrained(folder)
     return folder
+
+
+def single_file(pipeline: Path, path: Path) -> Path:
+    """The weights of a Stable Diffusion `pipeline` in one file, under the names of the original program, as model sites offer them."""
+    pipe = diffusers.DiffusionPipeline.from_pretrained(pipeline)
+    parts = (
+        ("model.diffusion_model.", pipe.unet, _UNET_NAMES),
+        ("first_stage_model.", pipe.vae, _VAE_NAMES),
+        ("cond_stage_model.transformer.text_model.", pipe.text_encoder, ((r"^text_model\.", ""),)),
+    )
+    weights = {}
+    for prefix, part, renamed in parts:
+        for name, value in part.state_dict().items():
+            for pattern, replacement in renamed:
+                name = re.sub(pattern, replacement, name)  # noqa: PLW2901 - rule upon rule
+            is_old_attention = ".attn_1." in name and value.ndim == 2
+            weights[prefix + name] = value[..., None, None].contiguous() if is_old_attention else value.contiguous()
+    save_file(weights, path)
+    return path
 
 
 def sdxl(folder: Path) -> Path:
@@ -194,10 +267,25 @@ def _clip_text(width: int) -> Any:
 
 
 def _clip_tokenizer() -> Any:
-    """Byte-level BPE without merges: each letter is a token, the last one of a word another."""
+    """CLIP's byte-level BPE with merges for the words of captions, so that a caption has about as many tokens as with the real one."""
+    vocab, merges = _clip_vocabulary()
+    return transformers.CLIPTokenizer(vocab=dict(vocab), merges=list(merges), model_max_length=CONTEXT)
+
+
+@cache
+def _clip_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    rng = np.random.default_rng(0)
+    captions = [
+        draw_slots(profile(info), kind, rng).text().lower() for info in taxonomy("voc").classes for kind in _KINDS for _ in range(10)
+    ]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate((*letters, *(letter + "</w>" for letter in letters), *_TOKENS))}
-    return transformers.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=CONTEXT)
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(vocab_size=1000, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False)
+    bpe.train_from_iterator(captions, trainer)
+    merges = [tuple(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
+    tokens = dict.fromkeys((*letters, *(letter + "</w>" for letter in letters), *("".join(merge) for merge in merges), *_TOKENS))
+    return {token: i for i, token in enumerate(tokens)}, merges
 
 
 def _pieces() -> list[tuple[str, float]]:

@@ -12,8 +12,6 @@ from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS
 
 DATASET_KINDS: Final = ("voc", "coco", "folder")
-_LATENT_STRIDE: Final = 8
-"""Diffusion models draw in latents of this stride."""
 _SIZE: Final = re.compile(r"[1-9]\d*x[1-9]\d*")
 
 
@@ -39,9 +37,6 @@ def _rules(config: RunConfig) -> dict[str, bool]:
         "relabel.drop_threshold: must not exceed relabel.absent_threshold": relabel.drop_threshold > relabel.absent_threshold,
         "images.engine: 'painter' knows the classes of VOC only; set taxonomy = 'voc' or images.engine = 'diffusers'": (
             painted and config.taxonomy != "voc"
-        ),
-        f"images.width, images.height: {images.width} x {images.height} must be multiples of {_LATENT_STRIDE} for diffusers": (
-            not painted and (images.width % _LATENT_STRIDE != 0 or images.height % _LATENT_STRIDE != 0)
         ),
         "segmenter.dino_model: is empty; name a model or set segmenter.mode = 'clip_only'": (
             segmenter.mode == "clip_dino" and not segmenter.dino_model

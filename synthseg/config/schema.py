@@ -78,7 +78,7 @@ class ImagesConfig(Section):
 
     engine: Literal["painter", "diffusers"]
     model: str = ""
-    """Hub id or folder of a diffusers text-to-image pipeline; the painter has none."""
+    """Hub id or folder of a diffusers text-to-image pipeline, or a single checkpoint file of one; the painter has none."""
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     images_per_prompt: int = Field(default=4, gt=0)
@@ -87,6 +87,8 @@ class ImagesConfig(Section):
     """Engine settings, for example steps and guidance_scale."""
     revision: str = ""
     """Commit, tag or branch of a hub id; empty takes the one that was fetched."""
+    config: str = ""
+    """Hub id or folder of a diffusers pipeline whose configs and tokenizers fit `model`, where that is a single checkpoint file."""
     variant: str = ""
     """Weight files of this name, for example fp16, where the model has them."""
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
@@ -121,6 +123,8 @@ class ImagesConfig(Section):
     def _without_unread(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A setting that the engine does not read is no part of a run's identity."""
         data: dict[str, Any] = serialize(self)
+        if not self.config:  # runs of before there was such a setting are the same runs
+            data.pop("config", None)
         return data if self.engine == "diffusers" else {name: value for name, value in data.items() if name not in DIFFUSERS_ONLY}
 
 

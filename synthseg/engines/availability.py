@@ -49,7 +49,29 @@ def check_requirements(config: RunConfig, purpose: Purpose) -> None:
     """UsageProblem that lists everything `config` needs and this machine lacks, before Ray or any model starts."""
     if missing := missing_requirements(config, purpose):
         raise UsageProblem(f"{config.preset}: not ready to {purpose}: " + "; ".join(missing))
-    _check_image_settings(config)
+    check_image_settings(config)
+
+
+def check_image_settings(config: RunConfig) -> None:
+    """UsageProblem when the image model, which is whole on this machine, takes no such settings. Imports its classes, loads no weights."""
+    if config.images.engine != "diffusers" or config.execution.address:
+        return
+    from synthseg.engines.diffusers_loading import check_settings
+
+    check_settings(config.images)
+
+
+def image_model_problem(config: RunConfig) -> str | None:
+    """What is wrong with an image model or its settings; empty where nothing is, None where the model is not on this machine."""
+    if any(_packages(config)) or any(weight.field.startswith("images.") for weight in missing_weights(config)):
+        return None
+    try:
+        for problem in _pipeline(config):
+            return problem
+        check_image_settings(config)
+    except UsageProblem as problem:
+        return str(problem)
+    return ""
 
 
 def check_endpoint(config: RunConfig) -> None:
@@ -133,7 +155,7 @@ def _local_files(config: RunConfig, purpose: Purpose) -> Iterator[str]:
     if config.prompts.engine in ("llama", "vllm"):
         named |= {"prompts.model": config.prompts.model, "prompts.lora": config.prompts.lora}
     if config.images.engine == "diffusers":
-        named["images.model"] = config.images.model
+        named |= {"images.model": config.images.model, "images.config": config.images.config}
     if purpose == "run":
         named |= {
             "classifier.weights": config.classifier.weights,
@@ -169,19 +191,3 @@ def _pipeline(config: RunConfig) -> Iterator[str]:
         yield from diffusers_files.missing_weights(images)
     if images.lora and find_spec("peft") is None:
         yield "images.lora: needs peft (pip install 'synthseg-agents[diffusion]')"
-
-
-def _check_image_settings(config: RunConfig) -> None:
-    """UsageProblem when the pipeline, which is whole on this machine, takes no such settings. Imports its class, loads no weights."""
-    if config.images.engine != "diffusers" or config.execution.address:
-        return
-    from synthseg.engines.diffusers_files import pipeline_files
-
-    files = pipeline_files(config.images)
-    if files.own_code:  # only running it would tell
-        return
-    from synthseg.engines.diffusers_engine import check_settings
-    from synthseg.engines.diffusers_loading import pipeline_class
-    from synthseg.engines.diffusers_parameters import CallSignature
-
-    check_settings(config.images, CallSignature.of(pipeline_class(files)))

@@ -16,6 +16,7 @@ from torch import Tensor
 from synthseg.config.schema import ImagesConfig
 from synthseg.engines.diffusers_loading import load_pipeline
 from synthseg.engines.diffusers_preview import decode_preview, preview_steps
+from synthseg.engines.diffusers_schedule import fresh_scheduler
 from synthseg.engines.image import SAFE, UNCHECKED, UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, IsWanted, ShowPreview
 from synthseg.engines.splitting import SplittingCaller
 from synthseg.errors import UsageProblem
@@ -57,7 +58,6 @@ class DiffusersEngine:
         """UsageProblem for settings that the pipeline cannot work with, the preset's own request included."""
         loaded = load_pipeline(images)
         self.digest = loaded.digest
-        self.side_multiple = loaded.side_multiple
         self._images = images
         self._pipe = loaded.pipe
         self._signature = loaded.signature
@@ -67,7 +67,6 @@ class DiffusersEngine:
             torch.set_num_threads(1)  # sums are split among threads, so another number of them makes other pictures
         self._caller: SplittingCaller[_Job, _Picture] = SplittingCaller(is_out_of_memory, _is_fatal, _free_memory)
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="png")
-        check_settings(images, self._signature, self.side_multiple)
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Result]:
         """One PNG a request, in order. One that the pipeline cannot be asked for fails alone and for good."""
@@ -90,7 +89,7 @@ class DiffusersEngine:
         arguments: dict[_Kind, Mapping[str, Any]] = {}
         for index, (request, wanted) in enumerate(zip(requests, num_previews, strict=True)):
             try:
-                settings = self._signature.arguments(request, self.side_multiple)
+                settings = self._signature.arguments(request)
             except UsageProblem as problem:
                 results[index] = GenerationFailure(str(problem), retryable=False)
                 continue
@@ -113,7 +112,7 @@ class DiffusersEngine:
         """One call of the pipeline."""
         pipe, requests = self._pipe, [job.request for job in jobs]
         # Schedulers count steps and keep past predictions; a fresh one has neither from the call before, finished or not.
-        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
+        pipe.scheduler = fresh_scheduler(pipe.scheduler)
         extra: dict[str, Any] = {}
         if requests[0].negative_prompt:
             extra["negative_prompt"] = [request.negative_prompt for request in requests]
@@ -172,17 +171,6 @@ class DiffusersEngine:
             advice = "; set images.dtype = 'bf16' or 'fp32'" if self._images.dtype == "fp16" else ""
             return GenerationFailure(f"pixels: the model made some that are no numbers{advice}", retryable=False)
         return GeneratedImage(picture.encoded.result(), request.width, request.height, picture.safety)
-
-
-def check_settings(images: ImagesConfig, signature: Any, side_multiple: int = 1) -> None:
-    """UsageProblem when the pipeline cannot be asked for what the configuration asks for in every request."""
-    request = ImageRequest("", 0, images.width, images.height, images.negative_prompt, images.parameters)
-    try:
-        signature.arguments(request, side_multiple)
-    except UsageProblem as problem:
-        name = str(problem).partition(":")[0]
-        where = "images." if name in ("width", "height", "negative_prompt") else "images.parameters."
-        raise UsageProblem(where + str(problem)) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

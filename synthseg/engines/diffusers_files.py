@@ -1,7 +1,8 @@
 """A diffusers pipeline on disk: is it whole, and what exactly is it? Read without importing diffusers or torch.
 
 The format is that of `DiffusionPipeline.save_pretrained`: model_index.json names the pipeline's class and its components, each component
-has a folder with its config and, if it is a network, its weights.
+has a folder with its config and, if it is a network, its weights. Or it is one checkpoint file, as most model sites offer, beside such a
+folder whose configs and tokenizers fit it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from synthseg.hub.selection import variant_of
 from synthseg.hub.snapshot import local_snapshot
 
 INDEX: Final = "model_index.json"
-MODEL, LORA, SAFETY = "images.model", "images.lora", "images.safety_checker"
+MODEL, LORA, SAFETY, CONFIG = "images.model", "images.lora", "images.safety_checker", "images.config"
 """Settings that name weights."""
 
 _LIBRARIES: Final = ("diffusers", "transformers")
 _WEIGHTS: Final = ("diffusion_pytorch_model", "model")
 """Stems of weight files: diffusers' networks, transformers' networks."""
+_NOT_IN_CHECKPOINTS: Final = ("safety_checker",)
+"""Components that diffusers leaves out when it loads a single file; `images.safety_checker` names a checker for any pipeline."""
+_CHECKPOINT: Final = "checkpoint"
 _READ: Final = (".json", ".safetensors", ".txt", ".model", ".jinja", ".py")
 
 
@@ -34,17 +38,20 @@ class PipelineFiles:
     """A pipeline that is whole on this machine."""
 
     folder: Path
+    """Holds configs and tokenizers."""
     class_name: str
     own_code: tuple[str, ...]
     """Components, or the pipeline itself, whose code comes with the weights."""
     weights: tuple[Path, ...]
     others: tuple[Path, ...]
     """Configs and tokenizer files."""
+    checkpoint: Path | None = None
+    """The one file of weights, which is none of the folder's; `weights` begins with it."""
 
     def digests(self) -> dict[str, str]:
-        """Content hash of every file that is read, by its path in the folder."""
+        """Content hash of every file that is read, by its path in the folder; a checkpoint's name does not count."""
         paths = [*self.weights, *self.others]
-        names = [path.relative_to(self.folder).as_posix() for path in paths]
+        names = [_CHECKPOINT if path == self.checkpoint else path.relative_to(self.folder).as_posix() for path in paths]
         return dict(zip(names, file_digests(paths), strict=True))
 
     def num_bytes(self) -> int:
@@ -55,14 +62,16 @@ class PipelineFiles:
 def pipeline_files(images: ImagesConfig) -> PipelineFiles:
     """The files of `images.model`. UsageProblem names what is missing or damaged and the way out; nothing is downloaded or loaded."""
     folder = local_snapshot(images.model, MODEL, images.revision)
-    index = _read_index(folder)
+    if folder.is_file():
+        return _single_file(folder, images)
+    if images.config:
+        raise UsageProblem(f"{CONFIG}: belongs to a single checkpoint file, and {folder} is a folder with its own; leave it empty")
+    index = _read_index(folder, MODEL)
     class_name = index["_class_name"]
     own_code = [class_name[0]] if isinstance(class_name, list) else []
     weights: list[Path] = []
     others = [folder / INDEX]
-    for name, entry in sorted(index.items()):
-        if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)) or name.startswith("_"):
-            continue
+    for name, entry in components(index).items():
         component = folder / name
         if not component.is_dir():
             raise UsageProblem(f"{MODEL}: {folder} has no folder '{name}', which its {INDEX} names; fetch or copy it whole")
@@ -70,7 +79,7 @@ def pipeline_files(images: ImagesConfig) -> PipelineFiles:
             own_code.append(name)
         found = component_weights(component, MODEL, images.variant)
         weights += found
-        others += sorted(path for path in component.iterdir() if path.suffix in _READ and path.suffix != ".safetensors")
+        others += _other_files(component)
     if images.variant and all(variant_of(path.name) != images.variant for path in weights):
         raise UsageProblem(
             f"images.variant: {folder} has no weights of variant '{images.variant}'; set images.variant = '' for the plain ones"
@@ -82,6 +91,52 @@ def pipeline_files(images: ImagesConfig) -> PipelineFiles:
         )
     name = class_name[-1] if isinstance(class_name, list) else class_name
     return PipelineFiles(folder, str(name), tuple(own_code), tuple(weights), tuple(others))
+
+
+def _single_file(checkpoint: Path, images: ImagesConfig) -> PipelineFiles:
+    """One file of weights, with the configs and tokenizers of `images.config`.
+
+    Networks of transformers that the file lacks (FLUX's T5) are read from that folder, so weights of theirs there count as read.
+    """
+    if checkpoint.suffix != ".safetensors":
+        raise UsageProblem(f"{MODEL}: {checkpoint} is no .safetensors file; other formats can run code when loaded")
+    check_safetensors(checkpoint, MODEL)
+    for name in ("variant", "trust_remote_code"):
+        if getattr(images, name):
+            raise UsageProblem(f"images.{name}: a single checkpoint file has none; leave it empty")
+    if not images.config:
+        raise UsageProblem(
+            f"{CONFIG}: is empty, and {checkpoint} holds weights only; name the hub id or the folder of a diffusers pipeline of its kind, "
+            "such as stable-diffusion-v1-5/stable-diffusion-v1-5 or stabilityai/stable-diffusion-xl-base-1.0"
+        )
+    folder = local_snapshot(images.config, CONFIG)
+    index = _read_index(folder, CONFIG)
+    weights, others = [checkpoint], [folder / INDEX]
+    for name, (library, _) in components(index).items():
+        component = folder / name
+        if name in _NOT_IN_CHECKPOINTS:
+            continue
+        if not component.is_dir():
+            raise UsageProblem(f"{CONFIG}: {folder} has no folder '{name}', which its {INDEX} names; fetch or copy it whole")
+        if any(component.glob("*.py")):
+            raise UsageProblem(f"{CONFIG}: {folder} brings code of its own ({name}); name a pipeline of diffusers")
+        if library == "transformers" and any(path.suffix in (".safetensors", ".bin") for path in component.iterdir()):
+            weights += component_weights(component, CONFIG)
+        others += _other_files(component)
+    return PipelineFiles(folder, str(index["_class_name"]), (), tuple(weights), tuple(others), checkpoint)
+
+
+def _other_files(component: Path) -> list[Path]:
+    return sorted(path for path in component.iterdir() if path.suffix in _READ and path.suffix != ".safetensors")
+
+
+def components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Library and class of each component that the content of a model_index.json names, by its folder."""
+    return {
+        name: (entry[0], entry[1])
+        for name, entry in sorted(index.items())
+        if not name.startswith("_") and isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)
+    }
 
 
 def component_weights(component: Path, field: str, variant: str = "") -> list[Path]:
@@ -171,16 +226,15 @@ def missing_weights(images: ImagesConfig) -> list[str]:
     return missing
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def _read_index(folder: Path, field: str) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
-        hint = "a single checkpoint file; convert it with diffusers' save_pretrained" if folder.is_file() else f"it has no {INDEX}"
-        raise UsageProblem(f"{MODEL}: {folder} is no diffusers pipeline ({hint})")
+        raise UsageProblem(f"{field}: {folder} is no diffusers pipeline (it has no {INDEX})")
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         index["_class_name"]
     except (ValueError, KeyError, TypeError):
-        raise UsageProblem(f"{MODEL}: {path} names no pipeline class; fetch or copy it again") from None
+        raise UsageProblem(f"{field}: {path} names no pipeline class; fetch or copy it again") from None
     return index
 
 

@@ -12,14 +12,16 @@ import transformers
 
 from synthseg.config.schema import ImagesConfig
 from synthseg.engines.diffusers_files import PipelineFiles, lora_file, pipeline_files, safety_checker_folder
-from synthseg.engines.diffusers_parameters import CallSignature
+from synthseg.engines.diffusers_lora import merge_lora
+from synthseg.engines.diffusers_outline import LOAD_ERRORS, first_line, outline, pipeline_class, silence
+from synthseg.engines.diffusers_parameters import CallSignature, check_class
 from synthseg.engines.diffusers_safety import NoChecker, SafetyChecker
+from synthseg.engines.diffusers_schedule import scheduler_of
 from synthseg.engines.file_digest import file_digest
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_ADAPTER: Final = "synthseg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,6 @@ class LoadedPipeline:
 
     pipe: Any
     signature: CallSignature
-    side_multiple: int
-    """Sides of images are multiples of this many pixels."""
     checker: SafetyChecker | NoChecker
     device: torch.device
     digest: str
@@ -39,11 +39,13 @@ def load_pipeline(images: ImagesConfig) -> LoadedPipeline:
     """The pipeline of `images.model`. UsageProblem names the setting that it cannot work with; nothing is downloaded."""
     files = pipeline_files(images)
     lora, checker_folder = lora_file(images), safety_checker_folder(images)
-    _silence()
+    silence()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _check_device(images, device)
-    pipe = _from_folder(images, files)
-    signature = CallSignature.of(type(pipe))
+    if not files.own_code:
+        check_class(pipeline_class(files))
+    pipe = _load(images, files)
+    signature = _signature(pipe, images)
     checker: SafetyChecker | NoChecker = NoChecker()
     own = getattr(pipe, "safety_checker", None)
     if checker_folder is not None:
@@ -53,32 +55,33 @@ def load_pipeline(images: ImagesConfig) -> LoadedPipeline:
     if own is not None:  # the pipeline would blacken what it flags
         pipe.register_modules(safety_checker=None)
     if lora is not None:
-        _merge_lora(pipe, images, str(lora))
-    if images.scheduler:
-        pipe.scheduler = _scheduler(pipe, images.scheduler)
+        merge_lora(pipe, lora, images.lora_scale)
     _place(pipe, images, device)
-    return LoadedPipeline(pipe, signature, side_multiple(pipe), checker, device, _digest(images, files, pipe, device))
+    return LoadedPipeline(pipe, signature, checker, device, _digest(images, files, pipe, device))
 
 
-def side_multiple(pipe: Any) -> int:
-    """Sides of this pipeline's images are multiples of this many pixels: the stride of its latents times that of its patches."""
-    processor: Any = getattr(pipe, "image_processor", None)
-    factor: int = processor.config.vae_scale_factor if processor is not None else pipe.vae_scale_factor
-    patch: int = getattr(pipe, "patch_size", 1)  # of pipelines whose image processor leaves it out
-    return factor * patch
+def check_settings(images: ImagesConfig) -> None:
+    """UsageProblem when the pipeline of `images.model`, which is whole on this machine, takes no such settings. Loads no weights.
+
+    A pipeline with code of its own is left to the replica: only running that code would tell.
+    """
+    files = pipeline_files(images)
+    if files.own_code:
+        return
+    check_class(pipeline_class(files))
+    _signature(outline(files), images)
 
 
-def pipeline_class(files: PipelineFiles) -> type:
-    """Class of a pipeline that has no code of its own. UsageProblem when this diffusers does not know it."""
-    found = getattr(diffusers, files.class_name, None)
-    if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
-        raise UsageProblem(
-            f"images.model: diffusers {diffusers.__version__} has no pipeline '{files.class_name}'; pip install --upgrade diffusers"
-        )
-    return found
+def _signature(pipe: Any, images: ImagesConfig) -> CallSignature:
+    """What the pipeline takes, once it has the scheduler of `images`, whose settings are checked."""
+    if images.scheduler:
+        pipe.scheduler = scheduler_of(pipe, images.scheduler)
+    signature = CallSignature.of(pipe)
+    signature.check(images)
+    return signature
 
 
-def _from_folder(images: ImagesConfig, files: PipelineFiles) -> Any:
+def _load(images: ImagesConfig, files: PipelineFiles) -> Any:
     trusted = bool(files.own_code)
     takes = () if trusted else inspect.signature(pipeline_class(files)).parameters
     extra: dict[str, Any] = {}
@@ -86,8 +89,16 @@ def _from_folder(images: ImagesConfig, files: PipelineFiles) -> Any:
         extra["safety_checker"] = None
     if "add_watermarker" in takes:  # else the pixels would depend on whether a package is installed
         extra["add_watermarker"] = False
-    load: Any = diffusers.DiffusionPipeline.from_pretrained
     try:
+        if files.checkpoint is not None:
+            # diffusers reads a file's weights by the names that their makers gave them; with a local config it asks no hub.
+            single: Any = pipeline_class(files)
+            return _whole(
+                single.from_single_file(
+                    str(files.checkpoint), config=str(files.folder), dtype=_DTYPES[images.dtype], local_files_only=True, **extra
+                )
+            )
+        load: Any = diffusers.DiffusionPipeline.from_pretrained
         return load(
             files.folder,
             dtype=_DTYPES[images.dtype],
@@ -97,10 +108,19 @@ def _from_folder(images: ImagesConfig, files: PipelineFiles) -> Any:
             trust_remote_code=trusted,
             **extra,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+    except LOAD_ERRORS as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise UsageProblem(f"images.model: {files.folder} cannot be loaded ({_first_line(error)})") from error
+        raise UsageProblem(f"images.model: {files.checkpoint or files.folder} cannot be loaded ({first_line(error)})") from error
+
+
+def _whole(pipe: Any) -> Any:
+    """A pipeline of a single file, unless the file left a weight unfilled, which its loader passes over."""
+    for name, part in pipe.components.items():
+        lacking = [key for key, weight in part.named_parameters() if weight.is_meta] if isinstance(part, torch.nn.Module) else []
+        if lacking:
+            raise ValueError(f"it lacks {len(lacking)} weights of {name}, such as {lacking[0]}")
+    return pipe
 
 
 def _check_device(images: ImagesConfig, device: torch.device) -> None:
@@ -108,29 +128,6 @@ def _check_device(images: ImagesConfig, device: torch.device) -> None:
         raise UsageProblem("images.offload: needs a GPU; set images.offload = false")
     if images.dtype == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UsageProblem(f"images.dtype: {torch.cuda.get_device_name(device)} has no bf16; set images.dtype = 'fp16' or 'fp32'")
-
-
-def _merge_lora(pipe: Any, images: ImagesConfig, path: str) -> None:
-    """Add the LoRA's product to the weights, so that it costs nothing at each call and no adapter is left that could be switched."""
-    name = type(pipe).__name__
-    if not hasattr(pipe, "load_lora_weights"):
-        raise UsageProblem(f"images.lora: {name} takes no LoRA; leave it empty")
-    try:
-        pipe.load_lora_weights(path, adapter_name=_ADAPTER, local_files_only=True)
-    except (ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise UsageProblem(f"images.lora: {path} does not fit {name} ({_first_line(error)})") from error
-    if not any(_ADAPTER in adapters for adapters in pipe.get_list_adapters().values()):
-        raise UsageProblem(f"images.lora: {path} has no weight that fits {name}")
-    pipe.fuse_lora(components=list(pipe.get_list_adapters()), lora_scale=images.lora_scale, adapter_names=[_ADAPTER], safe_fusing=True)
-    pipe.unload_lora_weights()
-
-
-def _scheduler(pipe: Any, name: str) -> Any:
-    """The scheduler class `name` with the settings of the pipeline's own one."""
-    compatible = {found.__name__: found for found in pipe.scheduler.compatibles}
-    if name not in compatible:
-        raise UsageProblem(f"images.scheduler: '{name}' does not fit {type(pipe).__name__}; it takes {', '.join(sorted(compatible))}")
-    return compatible[name].from_config(pipe.scheduler.config)
 
 
 def _place(pipe: Any, images: ImagesConfig, device: torch.device) -> None:
@@ -166,7 +163,7 @@ def _set_attention(denoiser: Any, backend: str) -> None:
     try:
         denoiser.set_attention_backend(backend)
     except (ValueError, RuntimeError, ImportError) as error:
-        raise UsageProblem(f"images.attention: '{backend}' cannot be used here ({_first_line(error)})") from error
+        raise UsageProblem(f"images.attention: '{backend}' cannot be used here ({first_line(error)})") from error
 
 
 def _digest(images: ImagesConfig, files: PipelineFiles, pipe: Any, device: torch.device) -> str:
@@ -185,15 +182,3 @@ def _digest(images: ImagesConfig, files: PipelineFiles, pipe: Any, device: torch
         "versions": [diffusers.__version__, transformers.__version__, torch.__version__, device.type],
     }
     return f"diffusers:{digest(identity)}"
-
-
-def _silence() -> None:
-    """The libraries' progress bars and advice; what goes wrong comes as an exception."""
-    for logging in (diffusers.utils.logging, transformers.utils.logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

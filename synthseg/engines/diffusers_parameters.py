@@ -1,4 +1,7 @@
-"""What a text-to-image pipeline can be asked for: read off the signature of its call, checked before the call."""
+"""What a text-to-image pipeline can be asked for, read off the pipeline itself and checked before its call.
+
+The pipeline may be the loaded one or its outline: a run's start, `doctor` and every request of a replica go through the same checks.
+"""
 
 from __future__ import annotations
 
@@ -8,60 +11,82 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Union
+from typing import Any, Final, Self, Union
 
+from diffusers.pipelines.auto_pipeline import AUTO_IMAGE2IMAGE_PIPELINES_MAPPING, AUTO_INPAINT_PIPELINES_MAPPING
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING as TEXT2IMAGE
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from synthseg.config.schema import ImagesConfig
+from synthseg.engines.diffusers_outline import num_layers
+from synthseg.engines.diffusers_schedule import STEPS, check_schedule, reads_eta
 from synthseg.engines.image import ImageRequest
 from synthseg.errors import UsageProblem
 
-STEPS: Final = "steps"
 _ARGUMENT_OF: Final[Mapping[str, str]] = {STEPS: "num_inference_steps"}
 """Our names where they differ from diffusers'."""
 _OURS: Final = ("width", "height", "num_images_per_prompt", "output_type", "return_dict")
 """Arguments that the engine decides."""
 _PLAIN: Final = (int, float, bool, str, type(None))
+_OF_OTHER_INPUT: Final = ("mask_image", "control_image", "strength")
+"""Arguments of pipelines that begin from an image, whatever default they have for it."""
+_OTHER_NETWORKS: Final = ("controlnet", "adapter")
+"""Networks whose input is an image."""
+_GUIDANCE: Final = "guidance_scale"
+_TRUE_GUIDANCE: Final = "true_cfg_scale"
+_HIGH_GUIDANCE: Final = 1e3
+_FIELDS: Final = ("width", "height", "negative_prompt")
+"""Names in messages that are fields of a request; all others are parameters."""
 
 
-@dataclass(frozen=True, slots=True)
 class CallSignature:
-    """The settings a pipeline takes with each request."""
+    """The settings that one pipeline takes with each request."""
 
-    pipeline: str
-    types: Mapping[str, Any]
-    """Type of each engine parameter, by our name."""
-    takes_negative_prompt: bool
-    has_true_guidance: bool
-    """Guidance that needs a second pass (`true_cfg_scale`) beside the distilled one; only the former reads a negative prompt."""
-    takes_previews: bool
+    def __init__(self, pipe: Any) -> None:
+        """UsageProblem when `pipe` makes no image from a prompt alone."""
+        check_class(type(pipe))
+        _check_channels(pipe)
+        arguments = inspect.signature(type(pipe).__call__).parameters
+        ours = {argument: ours for ours, argument in _ARGUMENT_OF.items()}
+        settings = {ours.get(name, name): parameter for name, parameter in arguments.items() if _is_setting(name, parameter)}
+        self.pipeline = type(pipe).__name__
+        self.types: Mapping[str, Any] = {name: parameter.annotation for name, parameter in settings.items()}
+        self.takes_negative_prompt = "negative_prompt" in arguments
+        self.takes_previews = "callback_on_step_end" in arguments
+        self.side_multiple = side_multiple(pipe)
+        self._defaults = {name: parameter.default for name, parameter in settings.items()}
+        self._pipe = pipe
+        self._max_clip_skip = _max_clip_skip(pipe)
 
     @classmethod
-    def of(cls, pipeline_class: type) -> CallSignature:
-        """The signature of `pipeline_class`. UsageProblem when it makes no image from a prompt alone."""
-        arguments = dict(inspect.signature(pipeline_class.__call__).parameters)
-        name = pipeline_class.__name__
-        if not {"prompt", "generator", "width", "height"} <= arguments.keys() or any(
-            needed in arguments and arguments[needed].default is inspect.Parameter.empty
-            for needed in ("image", "mask_image", "control_image")
-        ):
-            raise UsageProblem(f"images.model: {name} does not turn a prompt into an image; name a text-to-image pipeline")
-        ours = {argument: ours for ours, argument in _ARGUMENT_OF.items()}
-        plain = {ours.get(key, key): parameter.annotation for key, parameter in arguments.items() if _is_setting(key, parameter)}
-        return cls(name, plain, "negative_prompt" in arguments, "true_cfg_scale" in arguments, "callback_on_step_end" in arguments)
+    def of(cls, pipe: Any) -> Self:
+        """The signature of a pipeline, loaded or in outline."""
+        return cls(pipe)
 
-    def arguments(self, request: ImageRequest, side_multiple: int = 1) -> dict[str, Any]:
+    def check(self, images: ImagesConfig) -> None:
+        """UsageProblem when the pipeline cannot be asked for what the configuration asks for in every request."""
+        request = ImageRequest("", 0, images.width, images.height, images.negative_prompt, images.parameters)
+        try:
+            self.arguments(request)
+        except UsageProblem as problem:
+            is_field = str(problem).partition(":")[0] in _FIELDS
+            raise UsageProblem(("images." if is_field else "images.parameters.") + str(problem)) from None
+
+    def arguments(self, request: ImageRequest) -> dict[str, Any]:
         """Keyword arguments for what a batch shares (size and settings). UsageProblem names the field that cannot be."""
         for field in ("width", "height"):
             side = getattr(request, field)
-            if side < side_multiple or side % side_multiple:
-                raise UsageProblem(f"{field}: must be a multiple of {side_multiple} pixels for {self.pipeline}, not {side}")
-        found = {_ARGUMENT_OF.get(name, name): self._value(name, value) for name, value in request.parameters.items()}
+            if side < self.side_multiple or side % self.side_multiple:
+                raise UsageProblem(f"{field}: must be a multiple of {self.side_multiple} pixels for {self.pipeline}, not {side}")
+        settings = {name: self._value(name, value) for name, value in request.parameters.items()}
+        self._check_unread(settings)
+        check_schedule(self._pipe.scheduler, settings, self._defaults.get(STEPS))
         if request.negative_prompt:
-            self._check_negative_prompt(request.parameters)
-        return found
+            self._check_negative_prompt(settings)
+        return {_ARGUMENT_OF.get(name, name): value for name, value in settings.items()}
 
     def _value(self, name: str, value: Any) -> Any:
+        """The value as the pipeline takes it."""
         if name not in self.types:
             near = difflib.get_close_matches(name, self.types, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(sorted(self.types))}"
@@ -75,16 +100,87 @@ class CallSignature:
             raise UsageProblem(f"{name}: must be at least 1, not {value!r}")
         if isinstance(checked, float) and not math.isfinite(checked):
             raise UsageProblem(f"{name}: must be a finite number, not {value!r}")
+        if isinstance(checked, list | tuple) and not checked:
+            raise UsageProblem(f"{name}: must not be empty; leave it out")
+        if name == "clip_skip" and checked is not None and self._max_clip_skip and not 0 <= checked <= self._max_clip_skip:
+            raise UsageProblem(f"{name}: {self.pipeline} can skip 0 to {self._max_clip_skip} layers of its text encoder, not {checked}")
         return checked
 
-    def _check_negative_prompt(self, parameters: Mapping[str, Any]) -> None:
+    def _check_unread(self, settings: Mapping[str, Any]) -> None:
+        """A setting that the pipeline would pass over in silence is refused, unless it is the default, which changes nothing."""
+        changed = {name for name, value in settings.items() if value != self._defaults[name]}
+        if "eta" in changed and hasattr(self._pipe, "prepare_extra_step_kwargs") and not reads_eta(self._pipe.scheduler):
+            scheduler = type(self._pipe.scheduler).__name__
+            raise UsageProblem(f"eta: {scheduler} reads none; leave it out, or choose a scheduler that does, such as DDIMScheduler")
+        if "guidance_rescale" in changed and not self._guides(settings):
+            raise UsageProblem(f"guidance_rescale: {self.pipeline} reads it only with guidance, {self._guidance_is_off(settings)}")
+
+    def _check_negative_prompt(self, settings: Mapping[str, Any]) -> None:
         """A negative prompt that the pipeline would pass over in silence is refused."""
         if not self.takes_negative_prompt:
             raise UsageProblem(f"negative_prompt: {self.pipeline} takes none; leave it empty")
-        if self.has_true_guidance and parameters.get("true_cfg_scale", 1) <= 1:
-            raise UsageProblem(f"negative_prompt: {self.pipeline} reads it only with true_cfg_scale above 1; leave it empty")
-        if not self.has_true_guidance and parameters.get("guidance_scale") == 0:
-            raise UsageProblem(f"negative_prompt: {self.pipeline} reads none with guidance_scale = 0; leave it empty")
+        if not self._guides(settings):
+            if _TRUE_GUIDANCE in self.types:
+                raise UsageProblem(f"negative_prompt: {self.pipeline} reads it only with {_TRUE_GUIDANCE} above 1; leave it empty")
+            raise UsageProblem(f"negative_prompt: {self.pipeline} reads none {self._guidance_is_off(settings)}, or leave it empty")
+
+    def _guidance_is_off(self, settings: Mapping[str, Any]) -> str:
+        if not self._guides({**settings, _GUIDANCE: _HIGH_GUIDANCE}):
+            return "with this model, whose guidance is built in, whatever guidance_scale is; leave it out"
+        return f"with guidance_scale = {settings.get(_GUIDANCE, self._defaults.get(_GUIDANCE))}; raise guidance_scale"
+
+    def _guides(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a call with `settings` makes the second pass that reads a negative prompt."""
+        if _TRUE_GUIDANCE in self.types:
+            return bool((settings.get(_TRUE_GUIDANCE, self._defaults[_TRUE_GUIDANCE]) or 0) > 1)
+        if _GUIDANCE not in self.types:
+            return True
+        scale = settings.get(_GUIDANCE, self._defaults[_GUIDANCE])
+        if isinstance(getattr(type(self._pipe), "do_classifier_free_guidance", None), property):
+            self._pipe._guidance_scale = scale  # noqa: SLF001 - as its call does first of all, and the property reads it
+            return bool(self._pipe.do_classifier_free_guidance)
+        return scale is None or scale > 1  # what pipelines without the property compute inside their call
+
+
+def check_class(pipeline: type) -> None:
+    """UsageProblem when no image comes of a prompt alone: pipelines for inpainting, from image to image, under control, for video."""
+    arguments = inspect.signature(pipeline.__call__).parameters
+    networks = inspect.signature(pipeline).parameters
+    from_image = {*AUTO_IMAGE2IMAGE_PIPELINES_MAPPING.values(), *AUTO_INPAINT_PIPELINES_MAPPING.values()} - {*TEXT2IMAGE.values()}
+    if (
+        not {"prompt", "generator", "width", "height"} <= arguments.keys()
+        or pipeline in from_image
+        or any(name in arguments for name in _OF_OTHER_INPUT)
+        or any(name in networks for name in _OTHER_NETWORKS)
+        or ("image" in arguments and arguments["image"].default is inspect.Parameter.empty)
+    ):
+        raise UsageProblem(f"images.model: {pipeline.__name__} does not turn a prompt into an image; name a text-to-image pipeline")
+
+
+def side_multiple(pipe: Any) -> int:
+    """Sides of this pipeline's images are multiples of this many pixels: the stride of its latents times that of its patches."""
+    processor: Any = getattr(pipe, "image_processor", None)
+    factor: int = processor.config.vae_scale_factor if processor is not None else pipe.vae_scale_factor
+    patch: int = getattr(pipe, "patch_size", 1)  # of pipelines whose image processor leaves it out
+    return factor * patch
+
+
+def _check_channels(pipe: Any) -> None:
+    """A U-Net that reads more than the latents (inpainting: 9 channels, editing: 8) wants an image besides the prompt."""
+    takes = getattr(getattr(getattr(pipe, "unet", None), "config", None), "in_channels", None)
+    latents = getattr(getattr(getattr(pipe, "vae", None), "config", None), "latent_channels", None)
+    if takes is not None and latents is not None and takes != latents:
+        raise UsageProblem(
+            f"images.model: its U-Net reads {takes} channels where latents have {latents}, so it needs an image besides the prompt; "
+            "name a text-to-image model"
+        )
+
+
+def _max_clip_skip(pipe: Any) -> int:
+    """Layers of CLIP that can be skipped so that one is left in each text encoder; 0 where there is no CLIP."""
+    encoders = [part.config for name, part in pipe.components.items() if name.startswith("text_encoder") and part is not None]
+    layers = [num_layers(config) for config in encoders if str(getattr(config, "model_type", "")).startswith("clip")]
+    return max(min(layers, default=1) - 1, 0)
 
 
 def _is_setting(name: str, parameter: inspect.Parameter) -> bool:

@@ -81,6 +81,8 @@ def _images(section: ImagesConfig) -> Iterator[Weight]:
     if section.engine != "diffusers":
         return
     yield from _plain("images.model", section.model, "diffusers", section.revision, variant=section.variant)
+    if section.config:
+        yield from _plain("images.config", section.config, "pipeline-config")
     if lora := section.lora:
         yield from _plain("images.lora", lora, "lora", file=section.lora_file)
     if (checker := section.safety_checker) not in ("", "auto", "off"):

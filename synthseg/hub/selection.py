@@ -9,8 +9,10 @@ from typing import Any, Final, Literal
 
 from synthseg.errors import UsageProblem
 
-Kind = Literal["transformers", "gguf", "diffusers", "clip", "timm", "lora"]
-"""What reads the files: transformers and vLLM, llama.cpp, diffusers, open_clip, timm; a LoRA is read by vLLM or diffusers."""
+Kind = Literal["transformers", "gguf", "diffusers", "pipeline-config", "clip", "timm", "lora"]
+"""What reads the files: transformers and vLLM, llama.cpp, diffusers, open_clip, timm; a LoRA is read by vLLM or diffusers. Of a
+pipeline-config diffusers reads all but the weights, which a single checkpoint file holds.
+"""
 
 MODEL_INDEX: Final = "model_index.json"
 _SETTINGS: Final = (".json", ".txt", ".jinja", ".model")
@@ -45,6 +47,8 @@ def select(selection: Selection, names: Collection[str], read: Callable[[str], M
             near = ", ".join(sorted(name for name in names if name.endswith(selection.file.rpartition(".")[2]))[:6])
             raise UsageProblem(f"{field}: the repository has no file '{selection.file}'" + (f"; it has {near}" if near else ""))
         return [selection.file]
+    if selection.kind == "pipeline-config":
+        return sorted([MODEL_INDEX, *(name for part in _components(names, read, field) for name in _settings_of(part, names))])
     chosen = _pipeline(selection, names, read, field) if selection.kind == "diffusers" else _flat(selection.kind, names)
     if not any(name.endswith(_WEIGHTS) for name in chosen):
         raise UsageProblem(f"{field}: the repository has no weights as safetensors, the only format that is loaded; name another model")
@@ -64,11 +68,8 @@ def _flat(kind: Kind, names: Collection[str]) -> list[str]:
 
 def _pipeline(selection: Selection, names: Collection[str], read: Callable[[str], Mapping[str, Any]], field: str) -> list[str]:
     """The folders of the components that the pipeline's own index names."""
-    if MODEL_INDEX not in names:
-        raise UsageProblem(f"{field}: the repository has no {MODEL_INDEX}, so it is no diffusers pipeline; name one that is")
-    components = [name for name, value in read(MODEL_INDEX).items() if isinstance(value, list) and value and value[0] is not None]
     chosen = [MODEL_INDEX]
-    for component in components:
+    for component in _components(names, read, field):
         inside = [name for name in names if name.startswith(f"{component}/")]
         weights = [name for name in inside if name.endswith(_WEIGHTS)]
         wanted = [name for name in weights if variant_of(name) == selection.variant]
@@ -78,8 +79,19 @@ def _pipeline(selection: Selection, names: Collection[str], read: Callable[[str]
         if any(name.endswith((".bin", ".msgpack", ".onnx")) for name in inside) and not wanted:
             raise UsageProblem(f"{field}: '{component}' has no weights as safetensors in this form; name another model")
         chosen += wanted
-        chosen += [name for name in inside if name.endswith(_SETTINGS)]
+        chosen += _settings_of(component, names)
     return chosen
+
+
+def _components(names: Collection[str], read: Callable[[str], Mapping[str, Any]], field: str) -> list[str]:
+    """The folders that the pipeline's own index names."""
+    if MODEL_INDEX not in names:
+        raise UsageProblem(f"{field}: the repository has no {MODEL_INDEX}, so it is no diffusers pipeline; name one that is")
+    return [name for name, value in read(MODEL_INDEX).items() if isinstance(value, list) and value and value[0] is not None]
+
+
+def _settings_of(component: str, names: Collection[str]) -> list[str]:
+    return [name for name in names if name.startswith(f"{component}/") and name.endswith(_SETTINGS)]
 
 
 def variant_of(name: str) -> str:

@@ -185,6 +185,18 @@ def test_invariance_is_left_out_where_a_row_failed(broken: str, painting: None, 
     assert "batch invariance" not in rows("laptop")
 
 
+def test_settings_that_an_image_model_cannot_take_are_a_row(tmp_path: Path) -> None:
+    pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
+    from tests.tiny_diffusers import stable_diffusion
+
+    settings = ("images.engine=diffusers", f"images.model={stable_diffusion(tmp_path / 'sd')}", "images.width=64", "images.height=64")
+    config = load_config("embedded", settings)
+    assert next(check for check in checks(config, alone=False) if check.name == "image model").status == "ok"
+    config = load_config("embedded", [*settings, "images.parameters={steps=1001}"])
+    found = next(check for check in checks(config, alone=False) if check.name == "image model")
+    assert (found.status, found.detail.partition(":")[0]) == ("fail", "images.parameters.steps")
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

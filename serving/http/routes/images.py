@@ -30,7 +30,6 @@ from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS, derive_seed, image_sha256
 from synthseg.taxonomy import taxonomy
 
-_LATENT_STRIDE: Final = 8
 _LOSSLESS: Final = 100
 _URL_BY_DEFAULT: Final = "dall-e-"
 _IGNORED: Final = ("quality", "style", "complexity", "background", "moderation", "user", "safety_identifier")
@@ -290,8 +289,6 @@ def _size(size: str, config: RunConfig) -> tuple[int, int]:
         raise invalid("size", f"size: sides must be {serving.min_side_px} to {serving.max_side_px} pixels, not {size}")
     if width * height > serving.max_pixels:
         raise invalid("size", f"size: {size} has more than {serving.max_pixels} pixels")
-    if config.images.engine != "painter" and (width % _LATENT_STRIDE or height % _LATENT_STRIDE):
-        raise invalid("size", f"size: sides must be multiples of {_LATENT_STRIDE} pixels, not {size}")
     return width, height
 
 

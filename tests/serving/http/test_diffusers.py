@@ -70,6 +70,16 @@ def test_what_a_pipeline_cannot_do_names_the_field_of_the_request(configure: Cal
         assert client.post(ROUTE, json=BODY).status_code == 200
 
 
+def test_what_a_pipeline_would_pass_over_in_silence_is_refused(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
+    with client_of(configure, stable_diffusion(tmp_path / "sd")) as (client, _):
+        for scale in (0.5, 1.0):
+            status, param, message = refused(client, negative_prompt="ugly", guidance_scale=scale)
+            assert (status, param) == (400, "negative_prompt")
+            assert f"guidance_scale = {scale}" in message
+        assert client.post(ROUTE, json={**BODY, "negative_prompt": "ugly", "guidance_scale": 1.5}).status_code == 200
+        assert refused(client, size="60x64")[:2] == (400, "size")
+
+
 def test_an_unsafe_image_is_withheld_with_its_category(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
     with client_of(configure, stable_diffusion(tmp_path / "sd", safety_threshold=-2.0)) as (client, _):
         status, param, message = refused(client, n=2)

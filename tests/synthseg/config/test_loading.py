@@ -121,7 +121,6 @@ def test_a_bad_setting_is_one_line_that_names_it(override: str, message: str) ->
         (["relabel.present_threshold=0.9", "relabel.absent_threshold=0.95"], "must not exceed relabel.present_threshold"),
         (["relabel.drop_threshold=0.4"], "must not exceed relabel.absent_threshold"),
         (["taxonomy=coco", 'classes=["cat"]'], "'painter' knows the classes of VOC only"),
-        (["images.engine=diffusers", "images.width=100"], "multiples of 8"),
         (["images.engine=diffusers"], "images.model: is empty"),
         (["images.engine=diffusers", "images.model=m", "images.dtype=float16"], "is not one of bf16, fp16, fp32"),
         (["images.engine=diffusers", "images.model=m", "images.trust_remote_code=true"], "images.trust_remote_code: must be 'm'"),

@@ -142,6 +142,18 @@ def test_schedulers_that_draw_or_remember_keep_nothing_between_calls(pipeline: P
     assert first != images(build(pipeline("sd")).generate([request(0)]))
 
 
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_lcm_s_scheduler_paints_with_a_lora_beside_it(pipeline: PipelineFolder, tmp_path: Path, family: str) -> None:
+    """As LCM-LoRA is used: few steps, little guidance, its own scheduler."""
+    distilled = {"scheduler": "LCMScheduler", "parameters": {"steps": 4, "guidance_scale": 1.0}}
+    engine = build(pipeline(family), lora=str(lora(pipeline(family), tmp_path / "lora")), **distilled)
+    asked = request(0, parameters={"steps": 4, "guidance_scale": 1.0})
+    first = images(engine.generate([asked]))
+    assert images(engine.generate([asked])) == first
+    plain = images(build(pipeline(family), **distilled).generate([asked]))
+    assert apart(first[0], plain[0]) > 10
+
+
 @pytest.mark.parametrize(
     ("family", "changes", "says"),
     [
@@ -160,6 +172,10 @@ def test_schedulers_that_draw_or_remember_keep_nothing_between_calls(pipeline: P
         ("z-image", {"parameters": {"true_cfg_scale": 3.0}}, "true_cfg_scale: ZImagePipeline takes no such parameter"),
         ("flux", {"negative_prompt": "ugly"}, "negative_prompt: FluxPipeline reads it only with true_cfg_scale above 1"),
         ("z-image", {"negative_prompt": "x", "parameters": {"guidance_scale": 0}}, "negative_prompt: ZImagePipeline reads none with"),
+        ("sd", {"negative_prompt": "x", "parameters": {"guidance_scale": 1.0}}, "negative_prompt: StableDiffusionPipeline reads none with"),
+        ("sdxl", {"negative_prompt": "x", "parameters": {"guidance_scale": 0.5}}, "negative_prompt: StableDiffusionXLPipeline reads none"),
+        ("sd", {"parameters": {"steps": 1001}}, "steps: EulerDiscreteScheduler makes at most 1000"),
+        ("flux", {"parameters": {"sigmas": []}}, "sigmas: must not be empty"),
     ],
 )
 def test_what_a_pipeline_cannot_do_fails_alone_and_names_the_field(

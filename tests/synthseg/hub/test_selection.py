@@ -56,6 +56,12 @@ def test_a_pipeline_is_the_components_its_index_names_in_one_precision() -> None
     assert not any(name.endswith((".onnx", ".msgpack", ".md")) for name in found)
 
 
+def test_of_the_configs_for_a_single_file_no_weights_come() -> None:
+    found = chosen(Selection("pipeline-config"), SDXL)
+    assert {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt", "vae/config.json"} <= set(found)
+    assert not any(name.endswith((".safetensors", ".onnx", ".msgpack")) for name in found)
+
+
 def test_a_variant_is_taken_where_a_component_has_it() -> None:
     found = chosen(Selection("diffusers", variant="fp16"), SDXL)
     assert [name for name in found if name.endswith(".safetensors")] == [
