@@ -28,6 +28,7 @@ from synthseg.labels.pseudo import pseudo_labels
 from synthseg.labels.selection import UNSAFE, select
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
+from synthseg.report.cut_prompts import CUT_PROMPTS
 from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
@@ -61,17 +62,19 @@ class ImageWorker:
         if marker is None:
             started = time.monotonic()
             self._folder.worker_event("shard_started", stage=STAGE, shard=name)
-            rows = self._make(shard.drop_columns("shard").to_pylist())
+            rows, num_cut = self._make(shard.drop_columns("shard").to_pylist())
             stats = {
                 "outcomes": dict(Counter(row["outcome"]["status"] for row in rows)),
                 "reasons": dict(Counter(row["outcome"]["reason"] for row in rows if row["outcome"]["reason"])),
+                CUT_PROMPTS: num_cut,
                 "seconds": time.monotonic() - started,
             }
             table = samples(rows, "key", "prompt", "image", "score", "labels", "outcome")
             marker = self._folder.shards.publish("images", name, table, stats)
         return {"shard": name, "stats": marker.stats}
 
-    def _make(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _make(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+        """The rows with their images and scores, and the number of images whose prompt the engine read a part of only."""
         parameters = self._config.images.parameters
         requests = [
             ImageRequest(
@@ -93,7 +96,8 @@ class ImageWorker:
             if painted:
                 embeddings.append(self._scorer.embed_images([decode_rgb(r.encoded) for r in painted]))
         image_embeddings = np.concatenate(embeddings) if embeddings else np.zeros((0, 1), np.float32)
-        return self._score(rows, results, image_embeddings)
+        num_cut = sum(isinstance(result, GeneratedImage) and result.cut_tokens > 0 for result in results)
+        return self._score(rows, results, image_embeddings), num_cut
 
     def _score(
         self, rows: list[dict[str, Any]], results: list[GeneratedImage | GenerationFailure], embeddings: NDArray[np.float32]

@@ -36,6 +36,7 @@ class PromptWorker:
         self._config = config
         self._folder = RunFolder(out)
         self._scorer = build_scorer(config)
+        self._check = build_prompt_check(config)
         replicas = text_handle(config)
         digest = str(replicas.digest.remote().result())
         self._agent = self._build(lambda requests: generate_texts(replicas, requests), digest)
@@ -62,8 +63,8 @@ class PromptWorker:
 
     def _build(self, generate: Generate, digest: str) -> PromptAgent:
         config = self._config
-        known, infos, check = taxonomy(config.taxonomy), config.class_infos(), build_prompt_check(config)
-        return PromptAgent(config.prompts, known, self._scorer, generate, infos, digest, check)
+        known, infos = taxonomy(config.taxonomy), config.class_infos()
+        return PromptAgent(config.prompts, known, self._scorer, generate, infos, digest, self._check)
 
     def _summary(self, found: ClassPrompts, num_compared: int) -> dict[str, Any]:
         """Counts of the class, and the diversity of its first `num_compared` target prompts."""

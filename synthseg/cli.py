@@ -123,6 +123,7 @@ def serve(
 @app.command()
 def status(out: OutArgument, as_json: JsonOption = False) -> None:
     """Show how far a run is; safe while it is going."""
+    from synthseg.report.cut_prompts import cut_prompts_note
     from synthseg.report.status import read_status
 
     found = read_status(out)
@@ -132,6 +133,8 @@ def status(out: OutArgument, as_json: JsonOption = False) -> None:
     state = "finished" if found.finished else "not finished"
     _print_line(f"{out}: {found.preset}, seed {found.seed}, {len(found.classes)} classes, {state}")
     _console().print(_status_table(found))
+    if found.num_cut_prompts:
+        _print_line(f"note  {cut_prompts_note(found.num_cut_prompts)}")
     if found.last_event:
         _print_line(f"last event  {found.last_event.get('event', '?')}")
     for problem in found.unreadable:

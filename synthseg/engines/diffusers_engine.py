@@ -16,6 +16,7 @@ from torch import Tensor
 from synthseg.config.schema import ImagesConfig
 from synthseg.engines.diffusers_loading import load_pipeline
 from synthseg.engines.diffusers_preview import decode_preview, preview_steps
+from synthseg.engines.diffusers_prompts import PromptReader
 from synthseg.engines.diffusers_schedule import fresh_scheduler
 from synthseg.engines.image import SAFE, UNCHECKED, UNWANTED, GeneratedImage, GenerationFailure, ImageRequest, IsWanted, ShowPreview
 from synthseg.engines.splitting import SplittingCaller
@@ -61,6 +62,7 @@ class DiffusersEngine:
         self._images = images
         self._pipe = loaded.pipe
         self._signature = loaded.signature
+        self._reader = PromptReader(loaded.pipe, images.parameters)
         self._checker = loaded.checker
         self._device = loaded.device
         if self._device.type == "cpu":
@@ -170,7 +172,8 @@ class DiffusersEngine:
         if picture.encoded is None:
             advice = "; set images.dtype = 'bf16' or 'fp32'" if self._images.dtype == "fp16" else ""
             return GenerationFailure(f"pixels: the model made some that are no numbers{advice}", retryable=False)
-        return GeneratedImage(picture.encoded.result(), request.width, request.height, picture.safety)
+        cut = sum(self._reader.num_cut(text, request.parameters) for text in (request.prompt, request.negative_prompt) if text)
+        return GeneratedImage(picture.encoded.result(), request.width, request.height, picture.safety, cut)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

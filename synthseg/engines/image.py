@@ -32,6 +32,8 @@ class GeneratedImage:
     width: int
     height: int
     safety: str = SAFE
+    cut_tokens: int = 0
+    """Tokens of the prompt and the negative prompt that the engine's text encoders did not read."""
 
     @property
     def is_withheld(self) -> bool:

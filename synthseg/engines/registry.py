@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthseg.config.schema import RunConfig
-from synthseg.engines.image import AnyPrompt, ImageEngine, PromptCheck
+from synthseg.engines.image import ImageEngine, PromptCheck
 from synthseg.engines.scorer import Scorer
 from synthseg.engines.text import TextEngine
 from synthseg.errors import UsageProblem
@@ -42,12 +42,14 @@ def build_image_engine(config: RunConfig) -> ImageEngine:
 
 
 def build_prompt_check(config: RunConfig) -> PromptCheck:
-    """What the image engine of `images.engine` knows about prompts; neither its weights nor its libraries are loaded."""
+    """What the image engine of `images.engine` knows about prompts; its weights are not loaded."""
     if config.images.engine == "painter":
         from synthseg.engines.painter_prompts import PainterPromptCheck
 
         return PainterPromptCheck(config.images.negative_prompt)
-    return AnyPrompt()
+    from synthseg.engines.diffusers_prompts import prompt_check
+
+    return prompt_check(config.images)
 
 
 def build_scorer(config: RunConfig) -> Scorer:

@@ -14,6 +14,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import CorruptData
 from synthseg.plan import CONTEXT
 from synthseg.records import ABSENT, PRESENT, PROMPT_CANDIDATE, UNKNOWN
+from synthseg.report.cut_prompts import cut_prompts_note, num_cut_prompts
 from synthseg.report.pictures import image_iou, mask_picture, read_mask, thumbnail
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
@@ -92,7 +93,7 @@ class FieldPanel:
 
 @dataclass(slots=True)
 class Findings:
-    """Everything the page is made of. `notes` says what could not be read."""
+    """Everything the page is made of. `notes` says what could not be read, and what a reader should know of the images."""
 
     config: RunConfig
     run: dict[str, Any]
@@ -116,6 +117,8 @@ def collect(folder: RunFolder) -> Findings:
         metrics = folder.metrics()
     except CorruptData:
         notes.append("metrics.json cannot be read; delete it: the same command measures again")
+    if num_cut := num_cut_prompts(folder.shards):
+        notes.append(cut_prompts_note(num_cut))
     panels, present = _field_panels(folder, notes)
     return Findings(
         config=config,

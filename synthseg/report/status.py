@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from synthseg.errors import CorruptData
+from synthseg.report.cut_prompts import num_cut_prompts
 from synthseg.report.summary import metric
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
@@ -40,6 +41,8 @@ class RunStatus:
     finished: bool
     unreadable: tuple[str, ...]
     """One line for each file that cannot be read; the counts are of the others."""
+    num_cut_prompts: int = 0
+    """Images whose prompt was longer than the image engine reads."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -77,4 +80,5 @@ def read_status(out: str) -> RunStatus:
         last_event=events[-1] if events else {},
         finished=any(event.get("event") == "run_finished" for event in events),
         unreadable=tuple(unreadable),
+        num_cut_prompts=num_cut_prompts(folder.shards),
     )
