@@ -86,6 +86,7 @@ def serve_synthseg(engine: str, port: int) -> None:
     from ray import serve
 
     from serving.build import application
+    from serving.edge.front import bound
     from serving.ray_start import start_ray
     from serving.replicas import IMAGE_ENGINE, ImageReplica
     from serving.serve_environment import serve_environment
@@ -106,8 +107,18 @@ def serve_synthseg(engine: str, port: int) -> None:
         "serving.image_seconds_per_min=0",
     ]
     config = load_config("embedded", settings)
-    with serve_environment(config) as environment:
-        start_ray("", max(4, os.cpu_count() or 1), dashboard=False, verbose=False, actors_environment=environment)
+    with bound("127.0.0.1", port) as listener, serve_environment(config, listener) as (environment, front):
+        if front is None:
+            listener.close()
+        start_ray(
+            "",
+            max(4, os.cpu_count() or 1),
+            dashboard=False,
+            verbose=False,
+            patience_s=config.execution.stall_timeout_s,
+            way_out="run the benchmark again",
+            actors_environment=environment,
+        )
         _start_serve(port)
         serve.run(application(config, replica))
         sleep_forever()

@@ -10,7 +10,7 @@ import ray
 from ray import serve
 
 from serving.build import image_app, text_app
-from serving.ray_start import cluster_room, start_ray
+from serving.ray_start import cluster_room, start_ray, stop_ray
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.sizing.placement import num_cpus, stage_shortage
@@ -25,7 +25,15 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
     address = config.execution.address
     joined = ray.is_initialized()
     if not joined:
-        start_ray(address, num_cpus(config), dashboard=False, verbose=verbose, environment=_ENVIRONMENT)
+        start_ray(
+            address,
+            num_cpus(config),
+            dashboard=False,
+            verbose=verbose,
+            patience_s=config.execution.stall_timeout_s,
+            way_out="the same command resumes",
+            environment=_ENVIRONMENT,
+        )
     _configure_data(verbose)
     try:
         yield
@@ -35,7 +43,7 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
                 if app in serve.status().applications:
                     serve.delete(app)
         if not joined:
-            ray.shutdown()
+            stop_ray()
 
 
 def check_room(config: RunConfig, stage: Stage) -> None:

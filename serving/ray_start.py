@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,9 +13,14 @@ from types import MappingProxyType
 
 import ray
 from ray._private.state import state as ray_state
+from ray._private.worker import global_worker
 from ray.exceptions import RaySystemError
 
+from serving.loopback import node_on_loopback
+from serving.ray_auth import require_token
+from serving.ray_patience import not_up, patient
 from serving.ray_signals import signals_kept
+from serving.ray_watch import Watch, processes_of
 from synthseg.errors import RunFailure
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -31,19 +38,26 @@ _ENVIRONMENT = {
 by gRPC and run on the event loop that received them, which costs a fifth less CPU a request; nothing of ours blocks that loop."""
 
 
+_watches: list[Watch] = []
+_OWN = {"worker_process_setup_hook": "serving.loopback.listen_on_loopback"}
+
+
 def start_ray(
     address: str,
     num_cpus: int,
     *,
     dashboard: bool,
     verbose: bool,
+    patience_s: float,
+    way_out: str,
     environment: Mapping[str, str] = _NOTHING,
     actors_environment: Mapping[str, str] = _NOTHING,
 ) -> None:
     """Join the cluster at `address`, or with "" start one of `num_cpus` logical CPUs here. RunFailure when that does not work.
 
     `environment` is added to the variables that this process and all of the cluster's get, `actors_environment` to those of the tasks and
-    actors of this process, and of no job that the cluster is given.
+    actors of this process, and of no job that the cluster is given. Its parts have `patience_s` to start. Ray is then watched until
+    `stop_ray`: when it dies, the process ends with one line that closes with `way_out`.
     """
     variables = {**_ENVIRONMENT, **environment}
     for name, value in variables.items():
@@ -52,18 +66,48 @@ def start_ray(
         # Ray Train and Serve ask a State API about their actors. A cluster without dashboard has none; left alone, Ray finds that of
         # another cluster on this machine, which knows no such actor, and Train removes its workers.
         os.environ.setdefault("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    if not address:
+        require_token()
+    started = time.monotonic()
     try:
-        with nullcontext() if verbose else muted(), _batch_scheduling(), signals_kept():
+        with nullcontext() if verbose else muted(), _batch_scheduling(), signals_kept(), nullcontext() if address else _own(patience_s):
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else max(num_cpus, os.cpu_count() or 1),
                 include_dashboard=None if address else dashboard,
                 logging_level=logging.INFO if verbose else logging.ERROR,
                 log_to_driver=verbose,
-                runtime_env={"env_vars": {**variables, **actors_environment}},
+                runtime_env={"env_vars": {**variables, **actors_environment}, **({} if address else _OWN)},
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if not address and time.monotonic() - started > patience_s:
+            raise RunFailure(not_up(patience_s)) from error
         raise RunFailure(f"execution.address: Ray at '{address or 'this machine'}' did not start ({error})") from error
+    _watch(address, way_out)
+
+
+def stop_ray() -> None:
+    """Leave Ray, and end it where `start_ray` has started it."""
+    while _watches:
+        _watches.pop().stop()
+    ray.shutdown()
+
+
+def _watch(address: str, way_out: str) -> None:
+    watch = Watch(way_out)
+    if not address:
+        watch.own(processes_of(global_worker.node))
+    elif not address.startswith("ray://"):  # a Ray Client finds out by itself
+        watch.joined(ray.get_runtime_context().gcs_address)
+    _watches.append(watch)
+    # Before Ray's own, which ends its processes at the interpreter's end.
+    atexit.register(watch.stop)
+
+
+@contextmanager
+def _own(patience_s: float) -> Iterator[None]:
+    with node_on_loopback(), patient(patience_s):
+        yield
 
 
 def cluster_room() -> dict[str, float]:

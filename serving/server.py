@@ -14,8 +14,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
+from serving.edge.front import Front, bound
 from serving.keys import KeyStore, is_loopback, keys_path
+from serving.loopback import ADDRESS as LOOPBACK
 from serving.ports import free_port
+from serving.ray_auth import refuse_open_ray
 from synthseg import interrupt
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
@@ -31,12 +34,14 @@ def preflight(config: RunConfig) -> None:
     """UsageProblem for what cannot work, before Ray or any model starts."""
     check_requirements(config, "serve")
     serving = config.serving
+    if not config.execution.address:
+        refuse_open_ray()
     if not is_loopback(serving.host) and not KeyStore(keys_path(serving)).any():
         raise UsageProblem(
             f"serving.host: '{serving.host}' is open to others and there are no API keys; make one first: synthseg keys add NAME "
             "(or stay on 127.0.0.1)"
         )
-    _check_port(serving)
+    _bound(serving).close()
     check_endpoint(config)
 
 
@@ -47,8 +52,8 @@ def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str],
     """
     preflight(config)
     stopping, ready = threading.Event(), threading.Event()
-    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose), _signals(stopping, ready):
-        port = _deploy(config, verbose)
+    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose) as front, _signals(stopping, ready):
+        port = _deploy(config, verbose, front)
         ready.set()
         say(f"ready  http://{_url_host(config.serving.host)}:{port}")
         while not stopping.wait(1.0):
@@ -57,33 +62,39 @@ def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str],
         _drain(config)
 
 
-def _check_port(serving: ServingConfig) -> None:
-    """UsageProblem when nothing can listen there."""
-    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((serving.host, serving.port))
-        except (OSError, OverflowError) as error:
-            why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({error})"
-            raise UsageProblem(f"serving.port: {serving.host}:{serving.port} {why}; choose another with --port or --host") from None
+def _bound(serving: ServingConfig) -> socket.socket:
+    """The socket that the server listens at, not listening yet. UsageProblem when it cannot be had."""
+    try:
+        return bound(serving.host, serving.port)
+    except (OSError, OverflowError) as error:
+        why = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({error})"
+        raise UsageProblem(f"serving.port: {serving.host}:{serving.port} {why}; choose another with --port or --host") from None
 
 
 @contextmanager
-def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
-    """Ray for the server: the cluster of `execution.address`, or one of its own, which ends with it."""
-    import ray
+def _ray(config: RunConfig, verbose: bool) -> Iterator[Front | None]:
+    """Ray for the server: the cluster of `execution.address`, or one of its own, which ends with it; and the front before it, if any."""
     from ray import serve
 
-    from serving.ray_start import muted, start_ray
+    from serving.ray_start import muted, start_ray, stop_ray
     from serving.serve_environment import serve_environment
 
     address = config.execution.address
-    with serve_environment(config) as actors_environment:
+    with _bound(config.serving) as listener, serve_environment(config, listener) as (actors_environment, front):
+        if front is None:
+            listener.close()  # for Serve's own proxy, which makes one of its own
         with _job_agent(config):
-            start_ray(address, _num_cpus(config), dashboard=config.serving.jobs, verbose=verbose, actors_environment=actors_environment)
+            start_ray(
+                address,
+                _num_cpus(config),
+                dashboard=config.serving.jobs,
+                verbose=verbose,
+                patience_s=config.execution.stall_timeout_s,
+                way_out="start the server again",
+                actors_environment=actors_environment,
+            )
         try:
-            yield
+            yield front
         finally:
             with nullcontext() if verbose else muted():
                 if address:
@@ -91,7 +102,7 @@ def _ray(config: RunConfig, verbose: bool) -> Iterator[None]:
                         serve.delete(APP_NAME)
                 else:
                     serve.shutdown()
-                ray.shutdown()
+                stop_ray()
 
 
 @contextmanager
@@ -112,7 +123,7 @@ def _num_cpus(config: RunConfig) -> int:
     return round(replicas + (1 if config.serving.jobs else 0) + 0.5)
 
 
-def _deploy(config: RunConfig, verbose: bool) -> int:
+def _deploy(config: RunConfig, verbose: bool, front: Front | None) -> int:
     """Start every deployment and wait until each has answered its warm-up; the port listened on. UsageProblem when the cluster has no
     room for them, RunFailure with the first cause when one does not start.
     """
@@ -125,13 +136,14 @@ def _deploy(config: RunConfig, verbose: bool) -> int:
     if problem := server_shortage(config, cluster_room()):
         raise UsageProblem(problem)
     serving = config.serving
-    port = serving.port or free_port(serving.host)
+    # Behind the front, gateways are reached on loopback only, whatever the front's own address.
+    host, port = (LOOPBACK, front.port) if front else (serving.host, serving.port or free_port(serving.host))
     level = "INFO" if verbose else "WARNING"
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
-        http_options=HTTPOptions(host=serving.host, port=port, keep_alive_timeout_s=75),
+        http_options=HTTPOptions(host=host, port=port, keep_alive_timeout_s=75),
         logging_config={"log_level": level, "enable_access_log": verbose},
     )
     try:

@@ -78,6 +78,17 @@ class ServingConfig(Section):
     text_model_aliases: tuple[str, ...] = ()
     """Further names of the first text model, such as "gpt-*"."""
 
+    max_connections: int = Field(default=16_384, gt=0)
+    """Connections of clients at once, as far as the system's limit of open files (`ulimit -Hn`, two and a half for each) allows; the next
+    ones wait."""
+    max_source_connections: int = Field(default=1024, ge=0)
+    """Connections of one address at once; the next one is closed. 0 sets no limit. Loopback (127.0.0.1 and ::1) has none, so a reverse
+    proxy on this machine has none; one on another machine is one address for all its clients, and wants 0 here and for max_source_rate."""
+    max_source_rate: int = Field(default=4096, ge=0)
+    """New connections of one address in ten seconds; the next one is closed. 0 sets no limit, and loopback has none."""
+    request_timeout_s: float = Field(default=10.0, gt=0)
+    """A client that takes longer to send the head of a request, or a small body, gets 408 and is cut off."""
+
     deadline_s: float = Field(default=120.0, gt=0)
     """A request that is not answered after this long gets 504 and its work is given up."""
     max_body_bytes: int = Field(default=1 << 20, gt=0)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -104,12 +104,19 @@ def descendants(pid: int) -> list[int]:
 
 def listening(pid: int) -> list[str]:
     """Addresses, as /proc/net/tcp has them, at which a process takes connections."""
+    return [address.partition(":")[0] for address in listeners(pid)]
+
+
+def listeners(pid: int) -> list[str]:
+    """Addresses and ports, as /proc/net/tcp and tcp6 have them, at which a process takes connections."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        try:
             sockets.add(str(descriptor.readlink()))
+        except OSError:
+            continue  # closed meanwhile
     rows = [line.split() for family in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]]
-    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
 def _command(pid: int) -> str:

@@ -23,10 +23,11 @@ def test_what_ray_starts_does_not_interrupt_what_computes(monkeypatch: pytest.Mo
         policies.append(int(said.stdout))
 
     monkeypatch.setattr(ray_start.ray, "init", start_a_process)
+    monkeypatch.setattr(ray_start, "processes_of", lambda _: {})
     monkeypatch.setattr(os, "environ", os.environ.copy())
     before = os.sched_getscheduler(0)
 
-    ray_start.start_ray("", 2, dashboard=False, verbose=True)
+    ray_start.start_ray("", 2, dashboard=False, verbose=True, patience_s=60, way_out="again")
 
     assert policies == [os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == before

@@ -64,4 +64,4 @@ def test_a_cluster_without_room_is_said_before_anything_is_deployed(monkeypatch:
     monkeypatch.setattr("serving.ray_start.cluster_room", lambda: {"CPU": 16.0, "GPU": 1.0})
     monkeypatch.setattr("ray.serve.start", lambda **_: pytest.fail("Serve was started"))
     with pytest.raises(UsageProblem, match=r"^serving needs 2 GPU at once \(.*\) and there are 1; lower serving\."):
-        _deploy(load_config("voc"), verbose=False)
+        _deploy(load_config("voc"), verbose=False, front=None)

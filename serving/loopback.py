@@ -1,0 +1,40 @@
+"""Keeps a Ray of one's own on loopback: its servers in C++ and the dashboard's follow the node's address, Serve's replicas need a hand.
+
+Ray itself offers neither: `ray.init(_node_ip_address="127.0.0.1")` is taken for the machine's outer address (`resolve_ip_for_localhost`),
+and replicas listen at "[::]:0" (ray/serve/_private/replica.py). Imported by every worker process, so it loads next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+ADDRESS = "127.0.0.1"
+
+
+@contextmanager
+def node_on_loopback() -> Iterator[None]:
+    """Around `ray.init(address="local", ...)`: the node's address is loopback, as it is on systems where Ray makes no clusters."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def listen_on_loopback() -> None:
+    """The `worker_process_setup_hook` of such a Ray: Serve's gRPC servers in this process listen on loopback."""
+    from ray._common import tls_utils
+
+    anywhere = tls_utils.add_port_to_grpc_server
+
+    def add_port(server: Any, address: str) -> int:
+        host, _, port = address.rpartition(":")
+        port_number: int = anywhere(server, f"{ADDRESS if host == '[::]' else host}:{port}")
+        return port_number
+
+    tls_utils.add_port_to_grpc_server = add_port

@@ -1,0 +1,59 @@
+"""A Ray of one's own demands a token of everybody: whoever reaches its ports on this machine could otherwise run code as its user.
+
+Ray 2.60 does so by default, unless the environment says otherwise, and leaves the file of the token readable to all users.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from synthseg.errors import UsageProblem
+
+_MODE = "RAY_AUTH_MODE"
+_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+_ELSEWHERE = (_TOKEN, "RAY_AUTH_TOKEN_PATH")
+
+
+def refuse_open_ray() -> None:
+    """UsageProblem when the environment would have a server's Ray serve everybody on this machine."""
+    mode = os.environ.get(_MODE)
+    if mode is not None and mode.lower() != "token":
+        raise UsageProblem(f"{_MODE}: '{mode}' would let every user of this machine run code in the server's Ray; unset it")
+
+
+def require_token() -> None:
+    """Before a Ray of one's own starts: have it demand a token that only this user can read. An explicit RAY_AUTH_MODE counts."""
+    if _MODE not in os.environ:
+        from ray._raylet import Config
+
+        os.environ[_MODE] = "token"
+        Config.initialize("")  # Ray has read its settings when it was imported
+    if os.environ[_MODE].lower() == "token" and not any(os.environ.get(name) for name in _ELSEWHERE):
+        try:
+            _private_token(Path.home() / ".ray" / "auth_token")
+        except OSError:  # no home that can be written: a token for this Ray and what it starts
+            os.environ[_TOKEN] = secrets.token_hex(32)
+
+
+def _private_token(path: Path) -> None:
+    """Have a token at Ray's own place for it, for this user's eyes only whatever the umask. Several may start at once."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists() or not path.stat().st_size:
+        whole = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+            if path.exists():  # it is empty
+                whole.replace(path)
+            else:
+                os.link(whole, path)
+        except FileExistsError:
+            pass  # another process was first
+        finally:
+            whole.unlink(missing_ok=True)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o600)
