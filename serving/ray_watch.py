@@ -69,7 +69,8 @@ class Watch:
                     self._end(f"execution.address: the head of Ray at {address} has not answered for {_AWAY_S:g} s")
 
     def _end(self, what: str) -> None:
-        print(f"error: {what}; {self._way_out}", file=sys.stderr, flush=True)  # noqa: T201 - the process ends with it
+        shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hid the cursor
+        print(f"{shown}error: {what}; {self._way_out}", file=sys.stderr, flush=True)  # noqa: T201 - the process ends with it
         os._exit(1)
 
 

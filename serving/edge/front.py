@@ -157,6 +157,7 @@ class Front:
                 stdout=log,
                 stderr=log,
                 pass_fds=(self._listener.fileno(),),
+                process_group=0,  # a Ctrl-C in the terminal is for the main process, which lets requests finish
             )
         deadline = self._loop.time() + _START_S
         while process.returncode is None and self._loop.time() < deadline and not self._ended:

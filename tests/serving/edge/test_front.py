@@ -58,11 +58,11 @@ def test_nobody_is_refused_while_a_killed_haproxy_is_replaced(folder: Path) -> N
 
 def test_a_haproxy_that_is_killed_again_and_again_comes_back(folder: Path) -> None:
     with serving(folder) as made:
-        victims = [0]
+        killed = [0]
         for _ in range(4):
-            until(lambda: haproxies(folder) not in ([], victims[-1:]))
-            victims += haproxies(folder)
-            os.kill(victims[-1], signal.SIGKILL)
+            until(lambda: haproxies(folder) not in ([], killed[-1:]))
+            killed.extend(haproxies(folder))
+            os.kill(killed[-1], signal.SIGKILL)
         assert get(made.port).status == 200
 
 
@@ -165,6 +165,11 @@ def test_one_address_may_not_come_too_often(folder: Path) -> None:
             get(made.port, source="127.0.0.2")
         for _ in range(30):
             assert get(made.port).status == 200
+
+
+def test_a_ctrl_c_in_the_terminal_is_not_for_haproxy(folder: Path) -> None:
+    with serving(folder):
+        assert {os.getpgid(pid) for pid in haproxies(folder)} == set(haproxies(folder))
 
 
 def test_no_haproxy_outlives_a_server_that_is_killed(folder: Path) -> None:
