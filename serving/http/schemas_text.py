@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -63,6 +63,13 @@ class StreamOptions(RequestModel):
     include_obfuscation: Literal[False] | None = Field(False, description="Chunks are not padded.")
 
 
+_IGNORED: Final = (
+    "user", "store", "metadata", "service_tier", "reasoning_effort", "verbosity", "parallel_tool_calls", "prediction", "safety_identifier",
+    "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
+)  # fmt: skip
+"""What tells OpenAI how to bill, keep, cache or watch a request: no answer depends on it."""
+
+
 class SamplingRequest(RequestModel):
     """What both kinds of completion have in common. A null is as good as leaving the field out."""
 
@@ -100,7 +107,24 @@ class ChatCompletionRequest(SamplingRequest):
     max_completion_tokens: NumTokens | None = Field(None, description="512 by default.")
     response_format: PlainFormat | SchemaFormat | None = Field(None, description="Free text by default.")
     logprobs: Literal[False] | None = Field(False, description="Not offered.")
-    store: Literal[False] | None = Field(False, description="Nothing is stored.")
+    top_logprobs: Annotated[int, Field(ge=0, le=0), WHOLE] | None = Field(None, description="Not offered.")
+    modalities: list[Literal["text"]] | None = Field(None, description="Text is all there is.")
+    logit_bias: dict[str, float] | None = Field(None, max_length=0, description="Not offered.")
+    store: bool | None = Field(None, description="Ignored: nothing is stored.")
+    metadata: dict[str, str] | None = Field(None, max_length=16, description="Ignored.")
+    service_tier: str | None = Field(None, max_length=64, description="Ignored: there is one tier.")
+    reasoning_effort: str | None = Field(None, max_length=64, description="Ignored: no model here reasons by levels.")
+    verbosity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored: say it in a message.")
+    parallel_tool_calls: bool | None = Field(None, description="Ignored: no tools are called.")
+    prediction: dict[str, Any] | None = Field(None, description="Ignored: it would only save time.")
+    safety_identifier: str | None = Field(None, max_length=512, description="The newer name of `user`; ignored.")
+    prompt_cache_key: str | None = Field(None, max_length=512, description="Ignored.")
+    prompt_cache_retention: str | None = Field(None, max_length=64, description="Ignored.")
+    prompt_cache_options: dict[str, Any] | None = Field(None, description="Ignored.")
+
+    def ignored(self) -> list[str]:
+        """Names of the given parameters that change nothing."""
+        return [name for name in _IGNORED if getattr(self, name) is not None]
 
 
 class CompletionRequest(SamplingRequest):
@@ -152,6 +176,8 @@ class ChatCompletion(BaseModel):
     """The request's, or the one that was drawn."""
     choices: list[ChatChoice]
     usage: Usage
+    ignored_parameters: list[str]
+    """Parameters of the request that change nothing here."""
 
 
 class TextChoice(BaseModel):

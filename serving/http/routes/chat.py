@@ -91,7 +91,8 @@ def router(deps: Deps) -> APIRouter:
         reply = await while_connected(request, _reply(plan, deps))
         message = AssistantMessage(content=reply.text)
         choices = [ChatChoice(message=message, finish_reason=_finish(reply))]
-        return _json(ChatCompletion(**plan.common("chat.completion"), seed=plan.request.seed, choices=choices, usage=_usage(reply)))
+        told = {"seed": plan.request.seed, "usage": _usage(reply), "ignored_parameters": body.ignored()}
+        return _json(ChatCompletion(**plan.common("chat.completion"), choices=choices, **told))
 
     @routes.post(
         "/v1/completions",
