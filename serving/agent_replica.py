@@ -24,7 +24,7 @@ from serving.http.backend import EngineStats, FoundPrompt, RefinedPrompt
 from serving.replicas import Answer, replica_name
 from synthseg.config.schema import RunConfig
 from synthseg.engines.registry import build_prompt_check, build_scorer
-from synthseg.engines.scorer import Embeddings, Scorer
+from synthseg.engines.scorer import Embeddings, Scorer, clip_score
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.prompts.agent import Generate, PromptAgent
 from synthseg.prompts.refine import PromptRefiner
@@ -74,6 +74,7 @@ class PromptAgentReplica:
         self._prompt_check = build_prompt_check(config)
         self._limit = config.serving.prompt_agent.max_ongoing_requests
         self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix="agent")
+        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._ongoing = self._done = 0
         self._busy_s = 0.0
 
@@ -113,6 +114,13 @@ class PromptAgentReplica:
             deadline_s,
         )
         return RefinedPrompt(better.text, better.quality, better.reason)
+
+    async def score(self, prompt: str, encoded: bytes, deadline_s: float) -> float:
+        """Cosine of a prompt and an encoded picture; TimeoutError after `deadline_s`. It has a thread of its own: agents keep theirs for as
+        long as the language model takes, and somebody looks at the picture already.
+        """
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.get_running_loop().run_in_executor(self._scoring, clip_score, self._scorer, prompt, encoded)
 
     async def stats(self) -> EngineStats:
         """Agents that run now, and those that have ended."""

@@ -253,6 +253,10 @@ class ServeBackend:
         better: RefinedPrompt = await self._agent.call("refine", prompt, tuple(class_names), seed, deadline_s=deadline_s)
         return better
 
+    async def score(self, prompt: str, encoded: bytes, *, deadline_s: float) -> float:
+        """As `Backend.score`, by the CLIP that the prompt agent has loaded."""
+        return float(await self._agent.call("score", prompt, encoded, deadline_s=deadline_s))
+
     async def readiness(self) -> Readiness:
         """As `Backend.readiness`. A replica answers only after its warm-up; one that may sleep while idle counts as ready."""
         parts = {}

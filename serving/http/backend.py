@@ -138,6 +138,10 @@ class Backend(Protocol):
         """The agent's better wording of `prompt`, which must show `class_names`."""
         ...
 
+    async def score(self, prompt: str, encoded: bytes, *, deadline_s: float) -> float:
+        """Cosine of prompt and picture (encoded) by the run's CLIP, as a run's `clip_score`."""
+        ...
+
     async def readiness(self) -> Readiness:
         """Ready only after each engine has answered a warm-up request, and while replicas are alive."""
         ...

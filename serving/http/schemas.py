@@ -65,6 +65,7 @@ class ImageGenerationRequest(RequestModel):
     negative_prompt: str | None = Field(None, description="What must not be in the picture.")
     class_names: list[str] | None = Field(None, max_length=100, description="Classes of the taxonomy that the picture must show.")
     refine: bool | None = Field(False, description="Let the prompt agent rewrite the prompt first.")
+    score: bool | None = Field(False, description="Give each picture's CLIP score as well.")
 
 
 class ImageData(BaseModel):
@@ -78,6 +79,9 @@ class ImageData(BaseModel):
     """This image alone: the same request with this seed and n = 1."""
     sha256: str | None = None
     """Of the bytes given here; for png it is the image hash of a batch run. Absent when the image is withheld."""
+    clip_score: float | None = None
+    """With `score`: cosine of the picture and the prompt that it was painted from, as a run's samples have it. Absent when the scorer did
+    not answer in time."""
     safety: str
     """`ok`, `unchecked` where the engine has no safety checker, or the category for which the image is withheld."""
 

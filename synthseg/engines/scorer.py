@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from synthseg.image_codec import decode_rgb
+
 Embeddings = NDArray[np.float32]
 """(N, D), unit length rows."""
 
@@ -32,3 +34,9 @@ class Scorer(Protocol):
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> Embeddings:
         """Unit embeddings (N, D) of RGB images, each (H, W, 3)."""
         ...
+
+
+def clip_score(scorer: Scorer, prompt: str, encoded: bytes) -> float:
+    """Cosine of a prompt and an encoded picture, -1 to 1: the `clip_score` of a run's samples. CorruptData for what is no picture."""
+    (text,), (image,) = scorer.embed_texts([prompt]), scorer.embed_images([decode_rgb(encoded)])
+    return float(text @ image)

@@ -17,11 +17,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from serving.http.app import create_app
+from serving.http.backend import EngineUnavailable
 from serving.keys import KeyStore, keys_path
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import ImageRequest
 from synthseg.engines.painter import PainterEngine
+from synthseg.engines.scorer import clip_score
+from synthseg.ids import derive_seed
 from tests.e2e.browser import Visitor, open_browser
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
@@ -46,7 +49,9 @@ def config(tmp_path: Path) -> RunConfig:
 
 @pytest.fixture
 def backend(config: RunConfig) -> LocalBackend:
-    return LocalBackend(config)
+    backend = LocalBackend(config)
+    assert backend.scorer.digest  # loaded before the first picture, as a server does
+    return backend
 
 
 @pytest.fixture
@@ -136,6 +141,79 @@ def test_previews_come_before_images_and_every_tile_is_filled(visit: Visit) -> N
     expect(page.locator(".tile.done")).to_have_count(3)
     assert seen.json_value() == ["preview", "seed"]
     assert len({pixels_of(page, f".tile:nth-child({index}) .open img") for index in (1, 2, 3)}) == 3
+
+
+def test_a_clock_that_ticks_is_not_read_aloud(visit: Visit) -> None:
+    """Every text that a screen reader is told while images come, in order."""
+    page = visit().open()
+    told = page.evaluate_handle(
+        """() => {
+          const told = [];
+          const live = "[aria-live]:not([aria-live=off]), [role=status], [role=alert]";
+          new MutationObserver((changes) => {
+            for (const { target } of changes) {
+              const node = target.nodeType === Node.TEXT_NODE ? target.parentElement : target;
+              const region = node?.closest(live);
+              if (region && region.id !== "state") told.push(region.textContent);
+            }
+          }).observe(document.body, { subtree: true, childList: true, characterData: true });
+          return told;
+        }"""
+    )
+    generate(page, size="512x512", n="3", seed="3")
+    expect(page.locator(".set .facts")).to_contain_text("3 images in")
+    first, last = told.json_value()
+    assert first == "Painting 3 images."
+    assert re.fullmatch(r"3 images in [0-9.]+ s\.", last)
+
+
+def test_the_wait_of_a_notice_counts_down_outside_of_what_is_read_aloud(browser: Browser, config: RunConfig) -> None:
+    small = with_image(config, max_batch_size=1, max_queued_requests=1)
+    with serve(create_app(LocalBackend(small), None, small)) as address:
+        visitor = Visitor(browser, address)
+        page = visitor.open()
+        generate(page, size="128x128", n="10", seed="1")
+        expect(page.locator(".notice [role=alert]")).to_contain_text("The server is busy")
+        expect(page.locator(".notice button")).to_have_count(1)
+        expect(page.locator(".notice [role=alert] button")).to_have_count(0)
+        visitor.close()
+
+
+def test_seeds_are_whole_on_a_phone(visit: Visit) -> None:
+    page = visit(phone=True).open()
+    generate(page, size="128x128", n="6", seed=str((1 << 48) - 1))
+    expect(page.locator(".tile.done")).to_have_count(6)
+    for tag in page.locator(".tile .tag").all():
+        expect(tag).to_be_visible()
+        seed = tag.text_content()
+        assert re.fullmatch(r"seed \d+", seed or "")
+        assert tag.evaluate("node => node.scrollWidth <= node.clientWidth && node.scrollHeight <= node.clientHeight"), seed
+        inside = "node => [node.getBoundingClientRect(), node.parentElement.getBoundingClientRect()].map((box) => [box.left, box.right])"
+        (left, right), (edge, end) = tag.evaluate(inside)
+        assert edge <= left < right <= end, seed
+
+
+def test_each_picture_has_its_clip_score_and_one_line_says_why_it_may_lack_things(visit: Visit, backend: LocalBackend) -> None:
+    page = visit().open()
+    generate(page, size="256x256", n="2", seed="7")
+    expect(page.locator(".tile.done")).to_have_count(2)
+    shown = [float(text) for text in page.locator(".tile .score").all_text_contents()]
+    pictures = PainterEngine().generate([ImageRequest(PROMPT, seed, 256, 256) for seed in (7, derive_seed("image", 7, 1))])
+    assert shown == [round(clip_score(backend.scorer, PROMPT, image.encoded), 3) for image in pictures]
+    expect(page.locator(".caveat")).to_have_text(re.compile("^CLIP score: how near .+ The painter knows .+"))
+    page.locator(".tile .open").first.click()
+    expect(page.locator("#viewer dl")).to_contain_text(f"CLIP score{shown[0]:.3f}")
+
+
+def test_a_picture_without_a_score_shows_none(visit: Visit, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def absent(*_: object, **__: object) -> float:
+        raise EngineUnavailable("no scorer")
+
+    monkeypatch.setattr(backend, "score", absent)
+    page = visit().open()
+    generate(page, size="128x128", n="1", seed="7")
+    page.locator(".tile.done").wait_for()
+    expect(page.locator(".tile .score")).to_have_count(0)
 
 
 def test_a_prompt_the_painter_cannot_read_is_marked_with_the_reason(visit: Visit) -> None:

@@ -1,8 +1,9 @@
-"""A text replica that has no room for the prompt agent, which is itself tested in tests/synthseg/prompts."""
+"""The prompt agent as a replica; the agent itself is tested in tests/synthseg/prompts."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 from serving.agent_replica import PromptAgentReplica
 from serving.batching import QueueFull
 from serving.replicas import Answer
+from synthseg.config import load_config
+from synthseg.engines.image import GeneratedImage, ImageRequest
+from synthseg.engines.painter import PainterEngine
+from synthseg.engines.registry import build_scorer
+from synthseg.engines.scorer import clip_score
 from synthseg.engines.text import TextReply, TextRequest
 from tests.serving.test_backend import TRANSPORTS, Handle, as_told
 
@@ -27,3 +33,19 @@ def test_a_text_replica_that_is_full_is_asked_again(transport: str) -> None:
     replica._text = handle = Handle(Writer(), [as_told(QueueFull(64, 7.5), transport)])
     assert asyncio.run(replica._ask_one(TextRequest((), 0), 5)).text == "a text"
     assert len(handle.responses) == 2
+
+
+def test_a_score_waits_for_no_agent() -> None:
+    """Agents hold their threads for as long as the language model takes."""
+    config = load_config("embedded", ["prompts.engine=template", "serving.prompt_agent.max_ongoing_requests=1"])
+    replica = PromptAgentReplica.func_or_class(config, Handle(Writer()))
+    (image,) = PainterEngine().generate([ImageRequest("a red car on a street", 1, 64, 64)])
+    assert isinstance(image, GeneratedImage)
+    busy = threading.Event()
+    replica._threads.submit(busy.wait, 60)
+    try:
+        found = asyncio.run(replica.score("a red car on a street", image.encoded, 30))
+    finally:
+        busy.set()
+    assert found == pytest.approx(clip_score(build_scorer(config), "a red car on a street", image.encoded), abs=1e-5)
+    assert found > asyncio.run(replica.score("a horse in a meadow", image.encoded, 30))

@@ -22,7 +22,10 @@ from serving.http.database import Database
 from serving.jobs.registry import Record, Registry
 from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
+from synthseg.engines.registry import build_scorer
+from synthseg.engines.scorer import clip_score
 from synthseg.ids import image_sha256
+from tests.serving.http.clients import IMAGES, Call
 from tests.serving.live import LiveServer, listening, live_server, start
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
@@ -98,6 +101,30 @@ def test_a_stream_shows_a_preview_and_then_the_picture(server: LiveServer) -> No
     (whole,) = generate(server).json()["data"]
     assert events[-1]["b64_json"] == whole["b64_json"]
     assert events[0]["b64_json"] != whole["b64_json"]
+
+
+def test_a_picture_is_scored_by_the_agent_s_own_clip(server: LiveServer) -> None:
+    (image,) = generate(server, score=True).json()["data"]
+    scorer = build_scorer(load_config("embedded"))
+    wanted = clip_score(scorer, "a red car on a street", base64.b64decode(image["b64_json"]))
+    assert image["clip_score"] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("call", IMAGES[:6], ids=str)
+def test_real_clients_are_answered(server: LiveServer, call: Call) -> None:
+    reply = httpx.post(f"{server.url}/v1/images/generations{call.query}", json=dict(call.body), timeout=120).json()
+    assert all(reply["data"][0].get(path.rpartition(".")[2]) for path in call.reads)
+    if url := reply["data"][0].get("url"):
+        assert url.startswith(server.url)
+        assert httpx.get(url, timeout=30).content.startswith(b"\x89PNG")
+
+
+def test_head_and_odd_paths_pass_the_proxy(server: LiveServer) -> None:
+    with httpx.Client(timeout=30) as client:
+        for path in ("/v1/models", "/v1/models/", "/healthz", "/metrics", "/"):
+            head = client.head(f"{server.url}{path}")
+            assert (head.status_code, head.content) == (200, b""), path
+            assert client.get(f"{server.url}{path}").status_code == 200, path
 
 
 def test_one_who_leaves_frees_the_slot(server: LiveServer) -> None:

@@ -9,7 +9,9 @@ const SHOWN_SETS = 24;
 const form = byId("composer");
 const canvas = byId("canvas");
 const button = byId("generate");
+const said = byId("said"); // what a screen reader is told; the canvas itself has a clock that ticks
 let greeting = null; // what the empty canvas shows
+let caveat = null; // why a picture may lack what was asked, above the newest set's
 let running = null; // the AbortController of the request that is going
 
 /** Wire the form. `limits` is page/config.json. */
@@ -18,6 +20,7 @@ export function setUpCreate(limits) {
   byId("size").value = limits.default_size;
   byId("n").value = Math.min(4, limits.max_images);
   greeting = welcome(limits.examples);
+  caveat = make("p", { class: "hint caveat" }, make("b", { text: "CLIP score: " }), `how near a picture is to its prompt. ${limits.caveat}`);
   canvas.append(greeting);
   for (const step of form.querySelectorAll("[data-step]")) {
     step.addEventListener("click", () => {
@@ -114,7 +117,7 @@ async function generate(settings) {
   const controller = new AbortController();
   setRunning(controller);
   try {
-    const body = { ...settings, stream: true, partial_images: 1 };
+    const body = { ...settings, stream: true, partial_images: 1, score: true };
     for await (const event of events("v1/images/generations", { method: "POST", body, signal: controller.signal })) set.take(event);
     set.finish();
   } catch (problem) {
@@ -136,7 +139,7 @@ class ImageSet {
     this.tiles = Array.from({ length: settings.n }, (_, index) =>
       make("div", { class: "tile", role: "img", "aria-label": `Image ${index + 1} of ${settings.n}, waiting`, style: { "aspect-ratio": `${width} / ${height}` } }),
     );
-    this.facts = make("span", { class: "facts", text: "waiting" });
+    this.facts = make("span", { class: "facts", role: "timer", "aria-live": "off", text: "waiting" });
     this.words = make("h2", { text: settings.prompt });
     this.timer = setInterval(() => (this.facts.textContent = duration(this.seconds())), 100);
     this.body = make("div", { class: "tiles", "data-n": Math.min(settings.n, 10) }, ...this.tiles);
@@ -144,8 +147,10 @@ class ImageSet {
       "article",
       { class: "set", ongone: () => this.remove() },
       make("header", {}, this.words, make("div", { class: "side" }, this.facts, iconButton("again", "Use again", () => write(settings)))),
+      caveat,
       this.body,
     );
+    say(`Painting ${count(settings.n)}.`);
   }
 
   seconds() {
@@ -167,13 +172,14 @@ class ImageSet {
     const text = data.revised_prompt || this.settings.prompt;
     const image = make("img", { src: url, alt: text });
     if (!final) return tile.replaceChildren(image, make("span", { class: "tag", text: "preview" }));
-    const open = make("button", { type: "button", class: "open", "aria-label": `Open image, seed ${data.seed}`, onclick: (event) => this.open(url, data, event.currentTarget) }, image);
+    const open = make("button", { type: "button", class: "open", "aria-label": `Open image, seed ${data.seed}${data.clip_score === undefined ? "" : `, CLIP score ${data.clip_score.toFixed(3)}`}`, onclick: (event) => this.open(url, data, event.currentTarget) }, image);
     const before = tile.querySelector("img");
     tile.removeAttribute("role");
     tile.removeAttribute("aria-label");
     tile.classList.add("done");
     // The preview stays below until the final image has faded in.
-    tile.replaceChildren(...(before ? [before] : []), open, make("span", { class: "tag", text: `seed ${data.seed}` }));
+    const score = data.clip_score === undefined ? null : make("span", { class: "score", title: "CLIP score", text: data.clip_score.toFixed(3) });
+    tile.replaceChildren(...[before, open, make("span", { class: "tag", text: `seed ${data.seed}` }), score].filter(Boolean));
     this.note(data);
   }
 
@@ -205,6 +211,7 @@ class ImageSet {
         ["asked for", settings.prompt === this.settings.prompt ? "" : this.settings.prompt],
         ["size", settings.size.replace("x", " × ")],
         ["seed", String(data.seed)],
+        ["CLIP score", data.clip_score?.toFixed(3)],
         ["leave out", settings.negative_prompt],
         ["model", data.model],
         ["SHA-256", data.sha256 && make("code", { text: data.sha256 })],
@@ -226,13 +233,15 @@ class ImageSet {
     clearInterval(this.timer);
     for (const tile of this.tiles) if (!tile.matches(".done, .failed")) this.refuse(tile, "The server sent no image.");
     const done = this.tiles.filter((tile) => tile.matches(".done")).length;
-    this.facts.textContent = `${done} ${done === 1 ? "image" : "images"} in ${duration(this.seconds())}`;
+    this.facts.textContent = `${count(done)} in ${duration(this.seconds())}`;
+    say(`${this.facts.textContent}.`);
   }
 
   /** The visitor stopped it: what is there stays. */
   stop() {
     clearInterval(this.timer);
     this.facts.textContent = "stopped";
+    say("Stopped.");
     for (const tile of this.tiles) if (!tile.matches(".done")) tile.remove();
     if (!this.body.children.length) this.remove();
   }
@@ -264,6 +273,13 @@ class ImageSet {
     if (!canvas.children.length) canvas.append(greeting);
   }
 }
+
+/** Tell who cannot see the canvas what has happened there. */
+function say(text) {
+  said.textContent = text;
+}
+
+const count = (number) => `${number} ${number === 1 ? "image" : "images"}`;
 
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 48).replace(/^-|-$/g, "") || "image";
 

@@ -48,9 +48,9 @@ export function notice(problem, again) {
   }
   return make(
     "div",
-    { class: "notice", role: "alert", "data-status": problem.status },
-    make("strong", { text: title }),
-    make("p", { text }),
+    { class: "notice", "data-status": problem.status },
+    // The button below counts down: outside of what is read aloud.
+    make("div", { class: "said", role: "alert" }, make("strong", { text: title }), make("p", { text })),
     problem.requestId && problem.status >= 500 && make("p", { class: "request" }, "Request ", make("code", { text: problem.requestId })),
     actions.children.length > 0 && actions,
   );

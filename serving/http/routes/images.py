@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serving.http.address import base_url
-from serving.http.backend import ImageEvent
+from serving.http.backend import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, responses
 from serving.http.image_usage import image_usage
@@ -30,6 +30,8 @@ from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS, derive_seed, image_sha256
 from synthseg.taxonomy import taxonomy
 
+SCORE_WAIT_S: Final = 5.0
+"""A figure that takes longer is left out."""
 _LOSSLESS: Final = 100
 _URL_BY_DEFAULT: Final = "dall-e-"
 _IGNORED: Final = ("quality", "style", "complexity", "background", "moderation", "user", "safety_identifier")
@@ -66,6 +68,7 @@ class _Plan:
     as_bytes: bool
     as_url: bool
     previews: int
+    score: bool
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -217,7 +220,13 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety)
     if image.is_withheld:
         return data
-    encoded = await _encode(plan, image)
+    scoring = asyncio.ensure_future(_score(plan, image, deps)) if plan.score else None
+    try:
+        encoded = await _encode(plan, image)
+        data.clip_score = await scoring if scoring else None
+    finally:
+        if scoring:
+            scoring.cancel()
     data.sha256 = image_sha256(encoded)
     if plan.as_url:
         file_id = await deps.files.put(tenant.tenant_id, encoded, MEDIA_TYPES[plan.output_format])
@@ -225,6 +234,15 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     if plan.as_bytes:
         data.b64_json = _base64(encoded)
     return data
+
+
+async def _score(plan: _Plan, image: GeneratedImage, deps: Deps) -> float | None:
+    """The picture's CLIP score; None where the scorer has no time for it: a picture that is painted waits for no figure about it."""
+    try:
+        async with asyncio.timeout(SCORE_WAIT_S):
+            return round(await deps.backend.score(plan.prompt, image.encoded, deadline_s=SCORE_WAIT_S), 4)
+    except (TimeoutError, Overloaded, EngineUnavailable, DeadlineExceeded):
+        return None
 
 
 async def _encode(plan: _Plan, image: GeneratedImage) -> bytes:
@@ -265,6 +283,7 @@ def _check(body: ImageGenerationRequest, deps: Deps) -> _Plan:
         as_bytes=as_bytes,
         as_url=as_url,
         previews=body.partial_images or 0,
+        score=bool(body.score),
     )
 
 

@@ -32,6 +32,12 @@ EXAMPLES: Final = (
 )
 """Prompts to begin with; the embedded painter reads them too."""
 
+CAVEATS: Final[Mapping[str, str]] = {
+    "painter": "The painter knows some classes, colors, numbers and places, and passes over all other words.",
+    "diffusers": "A diffusion model may leave out or miscount what it is asked for: try another seed or plainer words.",
+}
+"""Why a picture may lack what was asked, by image engine."""
+
 _TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -90,6 +96,7 @@ def page_config(deps: Deps) -> dict[str, Any]:
         "default_size": PREFERRED_SIZE if PREFERRED_SIZE in sizes else sizes[0],
         "max_images": MAX_IMAGES,
         "examples": EXAMPLES,
+        "caveat": CAVEATS.get(deps.config.images.engine, CAVEATS["diffusers"]),
         "jobs": deps.jobs is not None,
         "classes": [info.name for info in taxonomy(deps.config.taxonomy).classes],
         "presets": [_preset(name) for name in preset_names()],

@@ -14,7 +14,7 @@ from serving.http.backend import EngineStats, FoundPrompt, ImageEvent, ModelInfo
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
 from synthseg.engines.registry import build_image_engine, build_prompt_check, build_scorer, build_text_engine
-from synthseg.engines.scorer import Scorer
+from synthseg.engines.scorer import Scorer, clip_score
 from synthseg.engines.text import StreamingTextEngine, TextEngine, TextReply, TextRequest
 from synthseg.prompts.agent import PromptAgent
 from synthseg.prompts.refine import PromptRefiner
@@ -160,6 +160,9 @@ class LocalBackend:
         refiner = PromptRefiner(self.config.prompts, self._taxonomy, self.scorer, self.text_engine.generate, check)
         better = await asyncio.to_thread(refiner.refine, prompt, self._taxonomy.select(class_names), seed)
         return RefinedPrompt(better.text, better.quality, better.reason)
+
+    async def score(self, prompt: str, encoded: bytes, *, deadline_s: float) -> float:
+        return await asyncio.to_thread(clip_score, self.scorer, prompt, encoded)
 
     async def readiness(self) -> Readiness:
         return Readiness(ready=True, parts={"ImageEngine": "ready", "TextEngine": "ready", "PromptAgent": "ready"})

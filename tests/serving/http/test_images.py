@@ -19,12 +19,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from serving.http.app import create_app
-from serving.http.backend import ImageEvent
+from serving.http.backend import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
+from serving.http.routes import images
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.painter import PainterEngine
+from synthseg.engines.scorer import clip_score
 from synthseg.ids import derive_seed
+from synthseg.image_codec import decode_rgb
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 
@@ -262,6 +265,36 @@ def test_usage_counts_words_and_patches(client: TestClient) -> None:
         "output_tokens_details": {"image_tokens": 24, "text_tokens": 0},
         "total_tokens": 36,
     }
+
+
+def test_a_picture_is_scored_when_that_is_asked_for(client: TestClient, backend: LocalBackend) -> None:
+    assert backend.scorer.digest  # loaded, as a server does before it is ready
+    (image,) = generate(client, seed=1, score=True)["data"]
+    assert image["clip_score"] == round(clip_score(backend.scorer, PROMPT, png(image)), 4)
+    (text,), (pixels,) = backend.scorer.embed_texts([PROMPT]), backend.scorer.embed_images([decode_rgb(png(image))])
+    assert image["clip_score"] == pytest.approx(float(np.dot(text, pixels)), abs=1e-4)
+    (same,) = generate(client, seed=1, score=True, output_format="jpeg")["data"]
+    assert same["clip_score"] == image["clip_score"]  # of what was painted, not of its copy
+    assert "clip_score" not in generate(client, seed=1)["data"][0]
+    answer = client.post(ROUTE, json={"prompt": PROMPT, "seed": 1, "stream": True, "score": True})
+    assert events(answer.text)[-1][1]["clip_score"] == image["clip_score"]
+
+
+@pytest.mark.parametrize("fault", [EngineUnavailable("gone"), Overloaded(1.0, 9), DeadlineExceeded(), None])
+def test_a_picture_waits_for_no_score(
+    client: TestClient, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, fault: Exception | None
+) -> None:
+    async def absent(*_: Any, **__: Any) -> float:
+        if fault:
+            raise fault
+        await asyncio.Event().wait()
+        return 1.0
+
+    monkeypatch.setattr(backend, "score", absent)
+    monkeypatch.setattr(images, "SCORE_WAIT_S", 0.1)
+    (image,) = generate(client, seed=1, score=True)["data"]
+    assert png(image) == engine_image(1)
+    assert "clip_score" not in image
 
 
 def test_other_engines_get_steps_and_guidance(configure: Callable[..., RunConfig]) -> None:
