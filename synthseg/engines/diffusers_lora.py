@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +18,6 @@ from synthseg.errors import UsageProblem
 _ADAPTER: Final = "synthseg"
 _SHOWN: Final = 3
 """Keys that a message names."""
-_LEFT_OUT: Final = "dora_scale"
-"""Part of the names of DoRA's magnitudes, which the loaders of diffusers leave out."""
 
 
 def merge_lora(pipe: Any, path: Path, scale: float) -> None:
@@ -33,14 +31,15 @@ def merge_lora(pipe: Any, path: Path, scale: float) -> None:
         raise UsageProblem(f"images.lora: {name} takes no LoRA; leave it empty")
     in_file = load_file(path)
     _refuse(path, "holds weights that are no numbers", [key for key, value in in_file.items() if not _is_finite(value)])
-    _refuse(path, "is a DoRA, of which diffusers reads a part only", [key for key in in_file if _LEFT_OUT in key])
     weights: dict[str, Tensor] = {}
+    left_out: list[str] = []
     try:
-        with _noting(pipe, weights):
+        with _noting(pipe, in_file, weights, left_out):
             pipe.load_lora_weights(str(path), adapter_name=_ADAPTER, local_files_only=True)
     except (*LOAD_ERRORS, LookupError) as error:
         raise UsageProblem(f"images.lora: {path} does not fit {name} ({first_line(error)})") from error
     adapted = [part for part, adapters in pipe.get_list_adapters().items() if _ADAPTER in adapters]
+    _refuse(path, f"holds weights that diffusers leaves out for {name}", left_out)
     unused, unfilled = _mismatches(weights, dict(_adapter_parameters(pipe)))
     _refuse(path, f"holds weights that fit nothing in {name}", unused)
     _refuse(path, "lacks the other half of weights that it holds", unfilled)
@@ -54,13 +53,16 @@ def merge_lora(pipe: Any, path: Path, scale: float) -> None:
 
 
 @contextlib.contextmanager
-def _noting(pipe: Any, weights: dict[str, Tensor]) -> Iterator[None]:
-    """Note what the pipeline's own conversion makes of a file: the weights under diffusers' names, before any of them is passed over."""
+def _noting(pipe: Any, in_file: dict[str, Tensor], weights: dict[str, Tensor], left_out: list[str]) -> Iterator[None]:
+    """Note what the pipeline's own conversion makes of a file, before any of it is passed over: `weights` under diffusers' names, and the
+    names in the file of those that it drops.
+    """
     convert = pipe.lora_state_dict
 
-    def noting(*arguments: Any, **settings: Any) -> Any:
-        made = convert(*arguments, **settings)
-        weights.update(made[0] if isinstance(made, tuple) else made)
+    def noting(source: Any, **settings: Any) -> Any:
+        left_out.extend(_dropped(in_file, lambda traced: convert(traced, **settings)))
+        made = convert(source, **settings)
+        weights.update(_converted(made))
         return made
 
     pipe.lora_state_dict = noting
@@ -68,6 +70,25 @@ def _noting(pipe: Any, weights: dict[str, Tensor]) -> Iterator[None]:
         yield
     finally:
         del pipe.lora_state_dict
+
+
+def _dropped(in_file: dict[str, Tensor], convert: Callable[[dict[str, Tensor]], Any]) -> list[str]:
+    """Names of the weights that reach nothing in what `convert` makes of them, whatever it renames, joins, cuts and scales: no gradient
+    comes back to them. Scalars are scales, and zeros would change nothing.
+    """
+    traced = {name: value.clone() for name, value in in_file.items()}
+    leaves = {name: value.requires_grad_() for name, value in traced.items() if value.ndim and value.is_floating_point() and value.any()}
+    reached = [value.float().sum() for value in _converted(convert(traced)).values() if value.requires_grad]
+    if not reached or not leaves:
+        return list(leaves)
+    gradients = torch.autograd.grad(torch.stack(reached).sum(), list(leaves.values()), allow_unused=True)
+    return [name for name, gradient in zip(leaves, gradients, strict=True) if gradient is None]
+
+
+def _converted(made: Any) -> dict[str, Tensor]:
+    """The weights of what a pipeline's `lora_state_dict` returns, beside which may stand scales and metadata."""
+    weights: dict[str, Tensor] = made[0] if isinstance(made, tuple) else made
+    return weights
 
 
 def _adapter_parameters(pipe: Any) -> Iterator[tuple[str, Tensor]]:

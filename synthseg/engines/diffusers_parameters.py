@@ -158,11 +158,13 @@ def check_class(pipeline: type) -> None:
 
 
 def side_multiple(pipe: Any) -> int:
-    """Sides of this pipeline's images are multiples of this many pixels: the stride of its latents times that of its patches."""
-    processor: Any = getattr(pipe, "image_processor", None)
-    factor: int = processor.config.vae_scale_factor if processor is not None else pipe.vae_scale_factor
+    """Sides of this pipeline's images are multiples of this many pixels: the stride of its latents times that of its patches; 1 where it
+    draws pixels themselves.
+    """
+    processor = getattr(getattr(pipe, "image_processor", None), "config", None)
+    factor = getattr(processor, "vae_scale_factor", None) or getattr(pipe, "vae_scale_factor", 1)
     patch: int = getattr(pipe, "patch_size", 1)  # of pipelines whose image processor leaves it out
-    return factor * patch
+    return int(factor) * patch
 
 
 def _check_channels(pipe: Any) -> None:

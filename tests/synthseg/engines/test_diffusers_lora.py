@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ FAULTS: list[tuple[Damage, str, str]] = [
     (halves, "lacks the other half", "unet.mid_block"),
     (no_numbers, "holds weights that are no numbers", "unet."),
     (endless, "holds weights that are no numbers", "unet."),
-    (dora, "is a DoRA", "dora_scale"),
+    (dora, "holds weights that diffusers leaves out", "dora_scale"),
 ]
 
 
@@ -118,6 +119,30 @@ def test_every_spelling_of_a_whole_one_is_merged_alike(pipeline: PipelineFolder,
     assert len(changed) == 4 * 2 * 4, "to_q, to_k, to_v and to_out of both attentions of each of the four blocks"
     assert all(torch.equal(merged[0][name], merged[1][name]) for name in plain)
     assert all(torch.allclose(merged[0][name], merged[2][name], atol=1e-2) for name in plain)
+
+
+def flux_of_sd_scripts(pipe: Any) -> Weights:
+    """A LoRA for FLUX as its trainers save it: one product for query, key and value together, which diffusers cuts into three."""
+    width = pipe.transformer.transformer_blocks[0].attn.to_q.in_features
+    made = {}
+    for name, out in (("double_blocks_0_img_attn_qkv", 3 * width), ("double_blocks_0_img_attn_proj", width)):
+        made[f"lora_unet_{name}.lora_down.weight"] = torch.randn(4, width) * 0.3
+        made[f"lora_unet_{name}.lora_up.weight"] = torch.randn(out, 4) * 0.3
+        made[f"lora_unet_{name}.alpha"] = torch.tensor(2.0)
+    return made
+
+
+def test_what_is_cut_up_on_the_way_is_whole_and_what_is_dropped_is_named(pipeline: PipelineFolder, tmp_path: Path) -> None:
+    pipe = diffusers.DiffusionPipeline.from_pretrained(pipeline("flux"))
+    weights = flux_of_sd_scripts(pipe)
+    save_file(weights, tmp_path / "whole.safetensors")
+    before = pipe.transformer.state_dict()["transformer_blocks.0.attn.to_k.weight"].clone()
+    merge_lora(pipe, tmp_path / "whole.safetensors", 1.0)
+    assert not torch.equal(pipe.transformer.state_dict()["transformer_blocks.0.attn.to_k.weight"], before)
+    t5 = {f"text_encoders.t5xxl.transformer.encoder.block.0.{half}.weight": torch.ones(4, 4) for half in ("lora_up", "lora_down")}
+    save_file(weights | t5, tmp_path / "t5.safetensors")
+    with pytest.raises(UsageProblem, match=r"leaves out for FluxPipeline: text_encoders\.t5xxl"):
+        merge_lora(diffusers.DiffusionPipeline.from_pretrained(pipeline("flux")), tmp_path / "t5.safetensors", 1.0)
 
 
 def test_a_scale_beyond_all_numbers_is_named(pipeline: PipelineFolder, tmp_path: Path) -> None:
