@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.streaming import StageWorker
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.errors import CorruptData
 from synthseg.evaluation.average_precision import mean_average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import encode_png
@@ -88,7 +89,10 @@ class EvaluationWorker:
 
 
 def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: Stream, progress: Progress) -> dict[str, Any]:
-    """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included."""
+    """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included.
+
+    CorruptData when a sample cannot be read, and when no mask holds any of the run's classes.
+    """
     chunks = [pa.table({"index": list(range(start, min(start + CHUNK, num_images)))}) for start in range(0, num_images, CHUNK)]
     matrices = {name: ConfusionMatrix(len(config.classes)) for name in ("segmenter", "control")}
     probabilities: list[list[float]] = []
@@ -101,6 +105,12 @@ def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: 
         present += result["present"]
         shown += result["shown"]
         progress.advance("evaluate", ok=result["count"])
+    if not any(map(any, present)):
+        # Masks of 0 and 255 alone, for example: background would be all that is measured, and look like a success.
+        raise CorruptData(
+            f"evaluation.dataset: none of the {num_images} masks of {config.evaluation.dataset} holds a pixel of the run's classes; "
+            f"give masks of {config.taxonomy} class ids, or more images"
+        )
     folder.files.write(f"{ASSETS}/field.json", json.dumps(sorted(shown, key=lambda item: item["name"])).encode())
     names = ["background", *config.classes]
     segmenter, control = matrices["segmenter"], matrices["control"]
