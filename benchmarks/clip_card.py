@@ -172,7 +172,7 @@ def main() -> None:
         print(f"{info.name:12s} accuracy {found.accuracy[k]:.2f}  AP {found.precision[k]:.2f}  seed IoU {found.seed_iou[0, k + 1]:.2f}")
     print(f"{'background':12s} seed IoU {found.seed_iou[0, 0]:.2f}")
     if arguments.write:
-        (folder / "MODEL_CARD.md").write_text(card(found, folder))
+        (folder / "MODEL_CARD.md").write_text(card(found, folder), encoding="utf-8")
 
 
 if __name__ == "__main__":

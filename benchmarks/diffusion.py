@@ -148,7 +148,7 @@ def main() -> None:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        (options.out / f"diffusion-{device}-{result['date']}.json").write_text(json.dumps(result, indent=2) + "\n")
+        (options.out / f"diffusion-{device}-{result['date']}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for one in found:
         if one["share"] < AIM:
             raise SystemExit(f"diffusers engine, {one['images_a_call']} images a call: {one['share']} of the bare loop, below {AIM}")

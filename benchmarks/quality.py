@@ -41,11 +41,11 @@ def measure(seed: int, out: Path, settings: list[str]) -> dict[str, float]:
     """Run one seed to its end and collect its figures."""
     sets = [part for setting in settings for part in ("--set", setting)]
     subprocess.run([sys.executable, "-m", "synthseg", "run", "embedded", "--seed", str(seed), "--out", str(out), *sets], check=True)
-    measured: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    measured: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     twin = out / "twin.json"
     if not twin.exists():
-        twin.write_text(json.dumps(twin_miou(str(out))))
-    twin_score = json.loads(twin.read_text())["miou"]
+        twin.write_text(json.dumps(twin_miou(str(out))), encoding="utf-8")
+    twin_score = json.loads(twin.read_text(encoding="utf-8"))["miou"]
     miou = measured["segmenter"]["field_miou"]
     return {
         "field_miou": miou,
@@ -90,7 +90,7 @@ def main() -> int:
         "mean": average,
         "promises": promises,
     }
-    RESULTS.write_text(json.dumps(record, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0 if all(promises.values()) else 1
 
 

@@ -254,7 +254,7 @@ def cpu_seconds(session: int) -> float:
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended
         if int(fields[3]) == session:
@@ -322,7 +322,7 @@ async def wait_until_ready(url: str, server: str, process: subprocess.Popen[byte
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise SystemExit(f"the server ended with {process.returncode}: {said.read_text()[-2000:]}")
+                raise SystemExit(f"the server ended with {process.returncode}: {said.read_text(encoding='utf-8')[-2000:]}")
             try:
                 async with session.post(f"{url}/v1/images/generations", json=body_of(0, SIDE)) as response:
                     is_ready = response.status == 200
@@ -453,7 +453,7 @@ def main() -> None:
         everything["engines"][engine] = {"median": results, "runs": runs}
         if chosen.json:
             chosen.json.parent.mkdir(parents=True, exist_ok=True)
-            chosen.json.write_text(json.dumps(everything, indent=1))
+            chosen.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class KeyStore:
         """Two commands at once take turns."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._path.with_name(f".{self._path.name}.lock").open("w") as file:
+            with self._path.with_name(f".{self._path.name}.lock").open("w", encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         except OSError as error:

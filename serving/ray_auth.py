@@ -45,7 +45,7 @@ def _private_token(path: Path) -> None:
         whole = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(secrets.token_hex(32))
             if path.exists():  # it is empty
                 whole.replace(path)

@@ -141,7 +141,7 @@ def _batch_scheduling() -> Iterator[None]:
 def muted() -> Iterator[None]:
     """Drops what native code and Ray's helpers write to stderr: Ray's core announces its own log level there, whatever that level is."""
     kept = os.dup(2)
-    with Path(os.devnull).open("w") as sink:
+    with Path(os.devnull).open("w", encoding="utf-8") as sink:
         os.dup2(sink.fileno(), 2)
         try:
             yield

@@ -49,7 +49,10 @@ def serve_environment(config: RunConfig, listener: socket.socket) -> Iterator[tu
     with tempfile.TemporaryDirectory(prefix="synthseg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         stand_in = Path(folder) / "haproxy"
         python = shlex.join((sys.executable, "-I"))
-        stand_in.write_text(f'#!/bin/sh\nexec {python} {shlex.quote(tied.__file__)} $PPID {python} {shlex.quote(launcher.__file__)} "$@"\n')
+        stand_in.write_text(
+            f'#!/bin/sh\nexec {python} {shlex.quote(tied.__file__)} $PPID {python} {shlex.quote(launcher.__file__)} "$@"\n',
+            encoding="utf-8",
+        )
         stand_in.chmod(0o700)
         if not os.access(stand_in, os.X_OK):  # /tmp is mounted without the right to execute
             yield without, None

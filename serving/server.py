@@ -204,7 +204,7 @@ def _signals(stopping: threading.Event, ready: threading.Event) -> Iterator[None
 @contextmanager
 def _ray_unheard() -> Iterator[None]:
     """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
-    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
+    with Path(os.devnull).open("w", encoding="utf-8") as sink, contextlib.redirect_stdout(sink):
         yield
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 failed, 2 usage, 130 interrupted, 143 terminated, 129 hung
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -360,6 +361,10 @@ def revoke_key(
 
 def main() -> None:
     """Entry point: run the command, say what went wrong in one line, exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path or a prompt may hold what the terminal's encoding does not know; that must not end a run.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with interrupt.remembered():
         sys.exit(_guarded(sys.argv[1:]))
 

@@ -35,7 +35,7 @@ def _listed() -> tuple[Gpu, ...]:
     if program is None:
         return ()
     try:
-        answer = subprocess.run([program, *_QUERY], capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
+        answer = subprocess.run([program, *_QUERY], capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(parse_listing(answer.stdout))

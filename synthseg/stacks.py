@@ -21,7 +21,7 @@ def stacks_folder(run_fingerprint: str) -> Path:
 def register(folder: Path) -> None:
     """Let `collect` ask this process for its stacks from now on."""
     folder.mkdir(parents=True, exist_ok=True)
-    stream = (folder / f"{os.getpid()}.txt").open("w")
+    stream = (folder / f"{os.getpid()}.txt").open("w", encoding="utf-8")
     faulthandler.register(_SIGNAL, file=stream, all_threads=True)
 
 
@@ -36,7 +36,7 @@ def collect(folder: Path) -> str:
             continue
         alive.append(path)
     time.sleep(_WRITE_WAIT_S)
-    return "\n\n".join(f"process {path.stem}\n{path.read_text(errors='replace')}" for path in alive)
+    return "\n\n".join(f"process {path.stem}\n{path.read_text(errors='replace', encoding='utf-8')}" for path in alive)
 
 
 def clear(folder: Path) -> None:

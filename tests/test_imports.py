@@ -126,7 +126,7 @@ def loaded_by(statement: str) -> tuple[set[str], float]:
         f"import json, sys, time\nstarted = time.process_time()\n{statement}\nseconds = time.process_time() - started\n"
         "print('\\n' + json.dumps([sorted({m.partition('.')[0] for m in sys.modules}), seconds]))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     names, seconds = json.loads(done.stdout.splitlines()[-1])
     return set(names), seconds
 

@@ -242,7 +242,7 @@ class TrainingLog:
         now_s = time.monotonic()
         line = {name: round(total / self._steps, 4) for name, total in self._sums.items()}
         rate = self._steps * self._batch_size / (now_s - self._started_s)
-        with self._path.open("a") as stream:
+        with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, "size": size, "images_per_s": round(rate, 1), **line}) + "\n")
         self._sums, self._steps, self._started_s = {}, 0, now_s
 

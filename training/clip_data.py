@@ -75,7 +75,7 @@ def render_shard(folder: Path, index: int, seed: int) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     np.save(partial / "images.npy", images)
-    (partial / "images.json").write_text(json.dumps(rows))
+    (partial / "images.json").write_text(json.dumps(rows), encoding="utf-8")
     partial.replace(shard_path(folder, index))
 
 
@@ -85,7 +85,7 @@ class ClipData:
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("shard-*"))
         self._images = [np.load(path / "images.npy", mmap_mode="r") for path in paths]
-        self.rows: list[dict[str, Any]] = [row for path in paths for row in json.loads((path / "images.json").read_text())]
+        self.rows: list[dict[str, Any]] = [row for path in paths for row in json.loads((path / "images.json").read_text(encoding="utf-8"))]
 
     def __len__(self) -> int:
         return len(self.rows)

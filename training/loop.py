@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -14,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from synthseg.store.disk import full_disk_named
+from synthseg.store.files import write_local
+
+_LOG = logging.getLogger("synthseg.training")
 
 HEARTBEAT = "alive"
 """Files of this name and a worker's rank carry, in their time, when it last got on."""
@@ -51,14 +56,8 @@ def epoch_order(start: int, count: int, size: int, *seed: int) -> list[int]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file at once: a reader sees the old one or the new one. DiskFull when no space is left; the old one then stays."""
-    part = path.with_suffix(".part")
     with full_disk_named(str(path)):
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        write_local(path, content)
 
 
 def beat(out_dir: Path, rank: int) -> None:
@@ -75,11 +74,21 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state of an earlier, killed run; None where there is none or it belongs to another training."""
+    """The state of an earlier, killed run; None where there is none or it belongs to another training.
+
+    One that cannot be read is none, either: it is removed, and a warning names it.
+    """
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state if state.get("fingerprint") == fingerprint else None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["fingerprint"]
+    except Exception as error:  # noqa: BLE001 - torch raises whatever its readers of zip and pickle meet
+        why = str(error).strip().splitlines() or [""]
+        _LOG.warning("%s: cannot be read (%s: %s); the training starts from its beginning", path, type(error).__name__, why[0][:200])
+        path.unlink(missing_ok=True)
+        return None
+    return cast("dict[str, Any]", state) if found == fingerprint else None
 
 
 class Curves:
@@ -97,8 +106,11 @@ class Curves:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The lines written so far, a torn last line left out."""
+    """The lines written so far, torn ones left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line]
+    lines = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict) and "iteration" in line]

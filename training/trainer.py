@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ from synthseg import interrupt
 from synthseg.errors import RunFailure
 from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
+from synthseg.store.files import sweep_local
 from training.loop import HEARTBEAT
 from training.own_process import own_process
 
@@ -26,6 +28,8 @@ CPUS_PER_WORKER = 0.5
 
 _START_S = 120.0
 """What workers that have found room may take to start, beside `stall_timeout_s`."""
+_LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
+"""What Ray Train, in a private module, calls a worker that no longer answers."""
 _POLL_S = 1.0
 """How often a waiting driver looks for signs of life; Ctrl-C is heard at once."""
 
@@ -62,6 +66,7 @@ def train_workers(
     )
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
+    sweep_local(out_dir)
     try:
         with own_process(_fit, trainer, stall_timeout_s) as fitted:
             _wait(name, fitted, out_dir, stall_timeout_s, stacks)
@@ -75,11 +80,28 @@ def train_workers(
         failures = [*getattr(error, "worker_failures", {}).values(), error]
         if full := next((failure for failure in failures if is_full(failure)), None):
             raise disk_full(full, str(out_dir)) from error
-        raise RunFailure(f"{name} training failed: {str(error).strip().splitlines()[-1]}") from error
+        raise RunFailure(f"{name} training failed: {_reason(error)}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         for path in out_dir.glob(f"{HEARTBEAT}-*"):
             path.unlink(missing_ok=True)
+
+
+def _beats(out_dir: Path) -> dict[str, int]:
+    """When each worker last gave a sign of life, by the clock of whoever keeps its file."""
+    found = {}
+    for path in out_dir.glob(f"{HEARTBEAT}-*"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path.name] = path.stat().st_mtime_ns
+    return found
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line and without Ray's advice about its own logs."""
+    failures = getattr(error, "worker_failures", {}).values()
+    if any(isinstance(failure, ray.exceptions.RayActorError) or type(failure).__name__ in _LOST for failure in failures):
+        return "a worker is gone (killed, out of memory, or its machine lost)"
+    return str(error).strip().splitlines()[-1]
 
 
 class _Registered:
@@ -106,14 +128,18 @@ def _fit(trainer: TorchTrainer, start_timeout_s: float) -> train.TrainingFailedE
 
 def _wait(name: str, fitted: ray.ObjectRef[train.TrainingFailedError | None], out_dir: Path, stall_timeout_s: float, stacks: Path) -> None:
     """Wait for `_fit` and raise what it returned, or RunFailure when the workers show no sign of life any more."""
-    started = time.time()
+    seen: dict[str, int] = {}
+    changed = time.monotonic()
     while not ray.wait([fitted], timeout=min(_POLL_S, stall_timeout_s))[0]:
         interrupt.check()
-        beats = [path.stat().st_mtime for path in out_dir.glob(f"{HEARTBEAT}-*")]
+        # That a sign is new decides, not its time: clocks are set anew, and a file server's is another.
+        beats = _beats(out_dir)
+        if beats != seen:
+            seen, changed = beats, time.monotonic()
         # Ray itself ends a start that finds no room, and says why: leave it the time to.
         patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S
-        if time.time() - max([started, *beats]) > patience_s:
-            (out_dir / "stacks.txt").write_text(collect(stacks))
+        if time.monotonic() - changed > patience_s:
+            (out_dir / "stacks.txt").write_text(collect(stacks), encoding="utf-8")
             raise RunFailure(
                 f"stalled: {name} training made no step for {patience_s:.0f} s; the stacks are in {out_dir / 'stacks.txt'}; "
                 "the same command resumes"

@@ -118,7 +118,7 @@ class Front:
         """Answer one `launcher.py`: where Serve asks, and where HAProxy answers; or what is wrong with its configuration."""
         self._awaited(asyncio.current_task())
         try:
-            text = Path(json.loads(await reader.readline())["file"]).read_text()
+            text = Path(json.loads(await reader.readline())["file"]).read_text(encoding="utf-8")
             told = {"asked_at": str(admin_socket(text)), "admin": str(self._place.admin)}
             await self._apply(text)
         except (OSError, ValueError) as error:
@@ -135,7 +135,7 @@ class Front:
             if self._ended or (self._knows_gateways and not known):
                 return  # Serve is just starting again: the gateways are there, and HAProxy looks at them itself
             new = self._configuration.with_suffix(".new")
-            new.write_text(front_configuration(text, self._place, self._bounds))
+            new.write_text(front_configuration(text, self._place, self._bounds), encoding="utf-8")
             before = self._current
             self._current = await self._started(new, before)
             new.replace(self._configuration)
@@ -167,7 +167,7 @@ class Front:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        said = self._log.read_text(errors="replace").splitlines()
+        said = self._log.read_text(errors="replace", encoding="utf-8").splitlines()
         raise ValueError(f"HAProxy did not start: {' '.join(line for line in said if line.startswith('[ALERT]'))[:_SHOWN]}")
 
     async def _answering(self) -> int | None:

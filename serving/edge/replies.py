@@ -39,5 +39,5 @@ def write_error_files(folder: Path) -> dict[int, Path]:
             *([f"Retry-After: {RETRY_AFTER_S}"] if status == 503 else []),
         ]
         files[code] = folder / f"{code}.http"
-        files[code].write_text("\r\n".join([*head, "", body]), newline="")
+        files[code].write_text("\r\n".join([*head, "", body]), newline="", encoding="utf-8")
     return files

@@ -76,7 +76,7 @@ def _lock(path: Path) -> Iterator[None]:
     """Held by one process at a time, and let go with it; no lock where the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
+        stream = path.open("w", encoding="utf-8")
     except OSError:
         yield
         return

@@ -96,7 +96,7 @@ class Files:
         target = self._inside(name)
         with _failures_named(self.path(name), self.field):
             if self._local:
-                _write_local(Path(target), content)
+                write_local(Path(target), content)
             else:
                 with self._fs.open_output_stream(target, compression=None) as stream:
                     stream.write(content)
@@ -170,17 +170,14 @@ class Files:
         hashes = {}
         for name in fnmatch.filter(self.names(folder), pattern):
             content = self.read(f"{folder}/{name}")
-            _write_local(target / name, content)
+            write_local(target / name, content)
             hashes[name] = hashlib.sha256(content).digest()
         return hashes
 
     def sweep(self, folder: str) -> int:
         """Delete what killed writers left behind in a local `folder`; returns how many files."""
         root = self.local_root
-        left = [] if root is None else list((root / folder).glob(f"{_TEMPORARY}*"))
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+        return 0 if root is None else sweep_local(root / folder)
 
 
 def _resolve(root: str, field: str) -> tuple[pafs.FileSystem, str]:
@@ -219,7 +216,16 @@ def _append_local(path: Path, line: str) -> None:
         stream.write(b"\n" * torn + line.encode() + b"\n")
 
 
-def _write_local(target: Path, content: bytes) -> None:
+def sweep_local(folder: Path) -> int:
+    """Delete what killed writers left behind in `folder`; returns how many files."""
+    left = list(folder.glob(f"{_TEMPORARY}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def write_local(target: Path, content: bytes) -> None:
+    """Write a local file whole or not at all: a reader sees the old one or the new one, even after a power cut. OSError as it comes."""
     _write_blocks(target, (content,))
 
 

@@ -42,7 +42,7 @@ def painted(out: Path) -> bool:
 @pytest.mark.parametrize(("program", "who"), [("gcs_server", "the head of Ray (gcs_server)"), ("raylet", "Ray's raylet")])
 def test_kill_9_of_ray_is_one_line_and_the_same_command_resumes(tmp_path: Path, program: str, who: str) -> None:
     told = command(*arguments(tmp_path, "--until", "images", settings=SETTINGS))
-    with subprocess.Popen(told, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(told, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8") as run:
         until(lambda: painted(tmp_path) or run.poll() is not None, 240)
         below = descendants(run.pid)
         (victim,) = named(run.pid, program)
@@ -64,7 +64,7 @@ def test_kill_9_of_ray_is_one_line_and_the_same_command_resumes(tmp_path: Path, 
 def with_raylet(tmp_path: Path, script: str, *more: str) -> subprocess.CompletedProcess[str]:
     """A small run whose raylet is started by `script`."""
     slow = tmp_path / "raylet"
-    slow.write_text(f"#!/bin/sh\n{script}\n")
+    slow.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     slow.chmod(0o755)
     program = (
         "import sys\nfrom ray._private import services\n"
@@ -73,7 +73,7 @@ def with_raylet(tmp_path: Path, script: str, *more: str) -> subprocess.Completed
         "from synthseg.cli import main\nsys.argv = ['synthseg', *sys.argv[1:]]\nmain()\n"
     )
     run = [sys.executable, "-c", program, *arguments(tmp_path / "out", "--until", "prompts", *more)]
-    return subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(run, capture_output=True, encoding="utf-8", timeout=300, check=False)
 
 
 def test_a_ray_that_needs_longer_than_its_own_half_minute_is_waited_for(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def two_nodes() -> Iterator[str]:
 
 def doctor(*arguments: str) -> tuple[int, Any, str]:
     command = [sys.executable, "-m", "synthseg", "doctor", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=110)
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 

@@ -30,11 +30,11 @@ def test_a_layout_is_read(kind: str, tmp_path: Path) -> None:
         path = tmp_path / part.removeprefix("PATH/").replace("NAME", "x").replace("*", "x").replace("(jpg|jpeg|png|webp)", "webp")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".txt":
-            path.write_text("x\n")
+            path.write_text("x\n", encoding="utf-8")
         elif path.suffix == ".json":
             instance = {"id": 1, "image_id": 7, "category_id": 1, "area": 4, "segmentation": [square(0, 0, 3, 2)]}
             images = [{"id": 7, "file_name": "x.jpg", "width": 3, "height": 2}]
-            path.write_text(json.dumps({"images": images, "annotations": [instance], "categories": categories()}))
+            path.write_text(json.dumps({"images": images, "annotations": [instance], "categories": categories()}), encoding="utf-8")
         elif path.suffix == ".png":
             Image.new("L", (3, 2), 1).save(path)
         else:

@@ -21,8 +21,8 @@ from synthseg.config.loading import setting_names
 from tests.serving.http.local_backend import LocalBackend
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "serving.md").read_text()
-DASHBOARD: dict[str, Any] = json.loads((DOCS / "grafana" / "synthseg-serving.json").read_text())
+TEXT = (DOCS / "serving.md").read_text(encoding="utf-8")
+DASHBOARD: dict[str, Any] = json.loads((DOCS / "grafana" / "synthseg-serving.json").read_text(encoding="utf-8"))
 METRIC = re.compile(r"synthseg_[a-z_]+")
 
 

@@ -37,12 +37,12 @@ def command(*args: str) -> list[str]:
 def synthseg(*args: str, timeout_s: float = 400, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `synthseg ARGS` to its end, with `environment` on top of this process's own."""
     variables = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment}
-    return subprocess.run(command(*args), capture_output=True, text=True, timeout=timeout_s, check=False, env=variables)
+    return subprocess.run(command(*args), capture_output=True, encoding="utf-8", timeout=timeout_s, check=False, env=variables)
 
 
 def metrics(out: Path) -> dict[str, Any]:
     """OUT/metrics.json."""
-    found: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    found: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -50,7 +50,7 @@ def test_a_split_of_wrong_values_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 
 def test_an_out_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     done = synthseg("run", "--out", str(tmp_path / "file" / "out"), timeout_s=60)
     assert done.returncode == 2
     assert "--out" in done.stderr
@@ -78,3 +78,26 @@ def test_a_preset_for_gpus_says_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "vllm" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_names_in_other_letters_are_told_in_any_locale(locale: dict[str, str], tmp_path: Path) -> None:
+    from synthseg.config import load_config
+    from synthseg.store.run_folder import RunFolder
+
+    out = tmp_path / "läufe 跑 100% #1"
+    missing = synthseg("status", str(out), timeout_s=60, **locale)
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
+    RunFolder.create(str(out), load_config("embedded"))
+    for command, code in (("status", 0), ("verify", 1), ("report", 0)):
+        done = synthseg(command, str(out), timeout_s=60, **locale)
+        assert done.returncode == code, done.stderr
+        assert "100% #1" in done.stdout
+        assert done.stderr == ""
+    file = tmp_path / "übung.toml"
+    file.write_bytes('\ufeffpreset = "embedded"\nclasses = ["cat"]  # größer\n'.encode())
+    shown = synthseg("config", str(file), timeout_s=60, **locale)
+    assert shown.returncode == 0, shown.stderr
+    assert 'classes = [\n    "cat",\n]' in shown.stdout

@@ -50,7 +50,7 @@ def test_nothing_is_missing_or_doubled() -> None:
 
 
 def test_the_report_is_one_page(measured: dict[str, Any]) -> None:
-    page = (OUT / "report" / "index.html").read_text()
+    page = (OUT / "report" / "index.html").read_text(encoding="utf-8")
     assert f"{measured['segmenter']['field_miou']:.3f}" in page
     assert "<script src" not in page
     assert 'href="http' not in page

@@ -19,7 +19,7 @@ from tests.serving.live import LiveServer, live_server
 pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "serving.md").read_text()
+GUIDE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = [(match[1], match[2]) for match in BLOCK.finditer(GUIDE)]
@@ -42,7 +42,7 @@ class Desk:
         if language == "bash":
             script += f"{text}\nexport -p > {variables}\n"
         else:
-            (self.folder / "example.py").write_text(text)
+            (self.folder / "example.py").write_text(text, encoding="utf-8")
             script += "python example.py\n"
         environment = {
             **os.environ,
@@ -52,7 +52,7 @@ class Desk:
             "NO_COLOR": "1",
         }
         done = subprocess.run(
-            ["bash", "-c", script], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            ["bash", "-c", script], cwd=self.folder, env=environment, capture_output=True, encoding="utf-8", timeout=LIMIT_S, check=False
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         return done.stdout

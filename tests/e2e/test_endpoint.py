@@ -38,7 +38,7 @@ def test_a_run_that_asks_a_server_of_ours_gets_what_it_would_have_said_itself(tm
     assert refused.returncode == 2
     assert "does not open it" in refused.stderr
     assert not (tmp_path / "none").exists()
-    kept = (tmp_path / "asked" / "run.json").read_text() + json.dumps(asked)
+    kept = (tmp_path / "asked" / "run.json").read_text(encoding="utf-8") + json.dumps(asked)
     assert key not in kept
     own = prompts(tmp_path / "own")
     assert any(row["accepted"] for row in own)

@@ -54,7 +54,7 @@ class Worker:
     def _publish(self, name: str) -> None:
         """Publishes a shard of one row; the disk is full from the write on whose number stands in the file `no room for NAME`."""
         limit = self._marks / f"no room for {name}"
-        last_write = int(limit.read_text()) - 1 if limit.exists() else 2
+        last_write = int(limit.read_text(encoding="utf-8")) - 1 if limit.exists() else 2
         writes = iter(range(last_write))
 
         def fsync(_: int) -> None:
@@ -147,7 +147,7 @@ def test_a_bad_sample_in_the_middle_of_a_split_is_named_by_the_driver(session: N
 def test_a_bug_is_named_and_its_traceback_kept(session: None, tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match=r"KeyError: 'no such thing' \(the traceback is in "):
         run(shards("bug"), tmp_path)
-    assert "test_streaming.py" in (tmp_path / "events.jsonl").read_text()
+    assert "test_streaming.py" in (tmp_path / "events.jsonl").read_text(encoding="utf-8")
 
 
 def test_no_room_in_a_worker_is_said_in_one_line(session: None, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_no_room_in_a_worker_is_said_in_one_line(session: None, tmp_path: Path) 
 def test_a_disk_full_in_the_middle_loses_nothing(session: None, tmp_path: Path, full_from_write: int) -> None:
     store = RunFolder(str(tmp_path)).shards
     limit = tmp_path / "no room for shard-1"
-    limit.write_text(str(full_from_write))
+    limit.write_text(str(full_from_write), encoding="utf-8")
     run(shards("publish"), tmp_path)
     with pytest.raises(DiskFull, match=r"^out: no space left to write '.*/images/shard-1.*'; free some and run the same command again$"):
         run(shards("publish", "publish")[1:], tmp_path)
@@ -179,6 +179,6 @@ def test_a_hang_ends_with_the_stacks_of_the_worker(session: None, tmp_path: Path
     threads = set(threading.enumerate())
     with pytest.raises(RunFailure, match="stalled: no shard finished for 8 s"):
         run(shards("hang"), tmp_path, stall_timeout_s=8)
-    assert "hang_here" in (tmp_path / "stacks.txt").read_text()
+    assert "hang_here" in (tmp_path / "stacks.txt").read_text(encoding="utf-8")
     # A thread that is still inside Ray when it shuts down would take the process with it.
     assert set(threading.enumerate()) <= threads

@@ -81,7 +81,7 @@ def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
     """`synthseg serve ARGUMENTS`, started."""
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "synthseg", "serve", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment)
 
 
 def descendants(pid: int) -> list[int]:
@@ -89,7 +89,7 @@ def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            parent = int((path / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
         except (OSError, IndexError):
             continue  # it has just ended
         children.setdefault(parent, []).append(int(path.name))
@@ -115,7 +115,11 @@ def listeners(pid: int) -> list[str]:
             sockets.add(str(descriptor.readlink()))
         except OSError:
             continue  # closed meanwhile
-    rows = [line.split() for family in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]]
+    rows = [
+        line.split()
+        for family in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{family}").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
@@ -128,7 +132,7 @@ def _command(pid: int) -> str:
 
 def _proportional_bytes(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

@@ -92,7 +92,7 @@ def test_a_wrong_setting_names_itself() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "serving" / "deploy").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_deploy_files_are_what_serve_deploy_accepts_and_build_can_build(path: Path) -> None:
-    schema = ServeDeploySchema.model_validate(yaml.safe_load(path.read_text()))
+    schema = ServeDeploySchema.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     (app,) = schema.applications
     assert app.import_path == "serving.build:build"
     assert schema.http_options.host == "127.0.0.1"

@@ -26,7 +26,7 @@ def test_a_key_is_found_and_only_its_hash_is_kept(path: Path) -> None:
     assert found.name == "alice"
     assert store.find(second + "x") is None
     assert store.find("") is None
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert first not in text
     assert first.removeprefix("sk-synthseg-") not in text
     salts = {record["salt"] for record in json.loads(text)["keys"]}
@@ -76,14 +76,14 @@ def test_a_key_s_own_limits_win_over_the_server_s(path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": [{"name": "x"}]}'])
 def test_a_broken_file_is_an_error_and_no_open_door(path: Path, text: str) -> None:
     path.parent.mkdir()
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageProblem, match="cannot be read as a file of keys"):
         KeyStore(path).any()
 
 
 def test_the_error_of_a_broken_file_does_not_tell_to_open_the_door(path: Path) -> None:
     path.parent.mkdir()
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     with pytest.raises(UsageProblem, match=r"; restore it$"):
         KeyStore(path).any()
 
@@ -97,7 +97,7 @@ def test_keys_that_are_lost_are_an_error_and_no_open_door(path: Path, lost: str 
     kept = path.read_bytes()
     path.unlink()
     if lost is not None:
-        path.write_text(lost)
+        path.write_text(lost, encoding="utf-8")
     for _ in range(2):
         with pytest.raises(UsageProblem, match="holds no keys"):
             server.any()

@@ -11,7 +11,7 @@ from synthseg.errors import RunFailure
 
 def test_a_free_port_is_not_one_that_outgoing_connections_take() -> None:
     told = Path("/proc/sys/net/ipv4/ip_local_port_range")
-    first = int(told.read_text().split()[0]) if told.exists() else 32768
+    first = int(told.read_text(encoding="utf-8").split()[0]) if told.exists() else 32768
     for host in ("127.0.0.1", "0.0.0.0"):
         assert 1024 < ports.free_port(host) < first
 

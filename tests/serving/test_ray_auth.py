@@ -35,31 +35,31 @@ def test_the_token_is_for_this_user_only_whatever_the_umask(home: Path) -> None:
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert stat.S_IMODE(token.parent.stat().st_mode) == 0o700
-    assert len(token.read_text()) == 64
+    assert len(token.read_text(encoding="utf-8")) == 64
     assert [path.name for path in token.parent.iterdir()] == ["auth_token"]
 
 
 def test_one_that_ray_has_left_open_is_closed_and_kept(home: Path) -> None:
     token = home / ".ray" / "auth_token"
     token.parent.mkdir()
-    token.write_text("given")
+    token.write_text("given", encoding="utf-8")
     assert stat.S_IMODE(token.stat().st_mode) == 0o666
     ray_auth.require_token()
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert token.read_text() == "given"
+    assert token.read_text(encoding="utf-8") == "given"
 
 
 def test_runs_that_start_at_once_have_one_token(home: Path) -> None:
     def start(_: int) -> str:
         ray_auth.require_token()
-        return (home / ".ray" / "auth_token").read_text()
+        return (home / ".ray" / "auth_token").read_text(encoding="utf-8")
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert len(set(pool.map(start, range(64)))) == 1
 
 
 def test_without_a_home_there_is_a_token_all_the_same(home: Path) -> None:
-    (home / ".ray").write_text("this is a file")
+    (home / ".ray").write_text("this is a file", encoding="utf-8")
     ray_auth.require_token()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 

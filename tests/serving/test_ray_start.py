@@ -18,7 +18,7 @@ def test_what_ray_starts_does_not_interrupt_what_computes(monkeypatch: pytest.Mo
 
     def start_a_process(**_: Any) -> None:
         said = subprocess.run(
-            [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"], capture_output=True, check=True, text=True
+            [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"], capture_output=True, check=True, encoding="utf-8"
         )
         policies.append(int(said.stdout))
 

@@ -19,7 +19,7 @@ watch.own({"gcs_server": held[0], "raylet": held[1]})
 
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, encoding="utf-8", timeout=60, check=False)
 
 
 @pytest.mark.parametrize(("index", "who"), [(0, "the head of Ray (gcs_server)"), (1, "Ray's raylet")])

@@ -16,9 +16,9 @@ def test_the_listing_of_nvidia_smi() -> None:
 
 def test_a_program_that_fails_leaves_the_device_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA A100, 81920, 550.1'\n")
+    program.write_text("#!/bin/sh\necho 'NVIDIA A100, 81920, 550.1'\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin{os.pathsep}/usr/bin")
     assert gpus() == (Gpu("NVIDIA A100", 81920 << 20, "550.1"),)
-    program.write_text("#!/bin/sh\nexit 9\n")
+    program.write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
     assert all(gpu.num_bytes == 0 for gpu in gpus())

@@ -104,7 +104,7 @@ def test_a_command_ends_with_one_line_and_status_2(tmp_path: Path, command: str)
         more = ["--out", str(tmp_path / "out")] if command == "run" else ["--port", "0"]
         done = subprocess.run(
             [sys.executable, "-m", "synthseg", command, *more, *(part for s in settings for part in ("--set", s))],
-            env={**os.environ, "NO_PROXY": "localhost,[::1]"}, capture_output=True, text=True, timeout=100, check=False,
+            env={**os.environ, "NO_PROXY": "localhost,[::1]"}, capture_output=True, encoding="utf-8", timeout=100, check=False,
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [

@@ -25,7 +25,7 @@ def cluster() -> Iterator[None]:
 def give_up(function: Callable[[Path], object], folder: Path, after: str) -> None:
     """Call `function(folder)` and raise KeyboardInterrupt as soon as the file `after` holds something."""
     with own_process(function, folder):
-        until(lambda: (folder / after).exists() and (folder / after).read_text() != "")
+        until(lambda: (folder / after).exists() and (folder / after).read_text(encoding="utf-8") != "")
         raise KeyboardInterrupt
 
 
@@ -34,12 +34,12 @@ class Hog:
 
     def hold(self, path: Path) -> None:
         """Never returns."""
-        path.write_text(str(os.getpid()))
+        path.write_text(str(os.getpid()), encoding="utf-8")
         time.sleep(600)
 
 
 def hang(folder: Path) -> None:
-    (folder / "call").write_text(str(os.getpid()))
+    (folder / "call").write_text(str(os.getpid()), encoding="utf-8")
     ray.get(ray.remote(num_cpus=1)(Hog).remote().hold.remote(folder / "hog"))
 
 
@@ -68,7 +68,7 @@ def test_a_call_that_is_given_up_leaves_nothing(cluster: None, tmp_path: Path, f
     threads = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         give_up(function, tmp_path, after="hog")
-    pids = [int((tmp_path / name).read_text()) for name in ("call", "hog")]
+    pids = [int((tmp_path / name).read_text(encoding="utf-8")) for name in ("call", "hog")]
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     until(lambda: ray.available_resources().get("CPU") == 1)
     assert set(threading.enumerate()) <= threads

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ def cluster() -> Iterator[None]:
 
 def leave_rank(settings: dict[str, Any]) -> None:
     context = train.get_context()
-    (Path(settings["out_dir"]) / f"rank-{context.get_world_rank()}").write_text(str(context.get_world_size()))
+    (Path(settings["out_dir"]) / f"rank-{context.get_world_rank()}").write_text(str(context.get_world_size()), encoding="utf-8")
 
 
 def fail(settings: dict[str, Any]) -> None:
@@ -36,11 +37,16 @@ def fail(settings: dict[str, Any]) -> None:
 
 
 def fill_the_disk(settings: dict[str, Any]) -> None:
-    def full(part: Path, content: bytes) -> None:
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    Path.write_bytes = full  # type: ignore[method-assign]
+    os.fsync = full
     save_state(Path(settings["path"]), {"iteration": 1})
+
+
+def die(settings: dict[str, Any]) -> None:
+    beat(Path(settings["out_dir"]), 0)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hang_here(settings: dict[str, Any]) -> None:
@@ -56,7 +62,7 @@ def train_toy(
 
 def test_every_worker_works_and_nothing_of_ray_stays(cluster: None, tmp_path: Path) -> None:
     train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 2)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"rank-0": "2", "rank-1": "2"}
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"rank-0": "2", "rank-1": "2"}
 
 
 def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path) -> None:
@@ -66,8 +72,19 @@ def test_a_failed_worker_is_named_with_its_reason(cluster: None, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lost_worker_is_one_line_with_the_way_out(cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunFailure, match=r"^toy training failed: a worker is gone \(.*\); the same command resumes$"):
+        train_toy(die, {"out_dir": str(tmp_path)}, tmp_path, 2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_clock_that_is_set_anew_is_no_stall(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 1, stall_timeout_s=30)
+
+
 def test_what_fails_before_the_workers_is_said_in_one_line(cluster: None, tmp_path: Path) -> None:
-    (tmp_path / "ray").write_text("a file where Ray's folder goes")
+    (tmp_path / "ray").write_text("a file where Ray's folder goes", encoding="utf-8")
     with pytest.raises(RunFailure, match=r"^toy training failed: \w*Error: .*") as raised:
         train_toy(leave_rank, {"out_dir": str(tmp_path)}, tmp_path, 1)
     assert "\n" not in str(raised.value)
@@ -84,7 +101,7 @@ def test_a_training_that_hangs_ends_with_its_stacks(cluster: None, tmp_path: Pat
     threads = set(threading.enumerate())
     with pytest.raises(RunFailure, match=r"^stalled: toy training made no step for 3 s; the stacks are in "):
         train_toy(hang_here, {"out_dir": str(tmp_path)}, tmp_path, 1, stall_timeout_s=3)
-    assert "hang_here" in (tmp_path / "stacks.txt").read_text()
+    assert "hang_here" in (tmp_path / "stacks.txt").read_text(encoding="utf-8")
     # A thread that is still inside Ray when it shuts down would take the process with it.
     assert set(threading.enumerate()) <= threads
 

@@ -69,7 +69,7 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) ->
                 return
         except httpx.TransportError:
             time.sleep(0.5)
-    raise AssertionError(f"vLLM's server did not start: {log.read_text(errors='replace')[-3000:]}")
+    raise AssertionError(f"vLLM's server did not start: {log.read_text(errors='replace', encoding='utf-8')[-3000:]}")
 
 
 @pytest.fixture

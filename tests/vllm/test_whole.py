@@ -82,7 +82,7 @@ def test_an_adapter_changes_the_text(tmp_path: Path) -> None:
 
 def _write_adapter(folder: Path) -> None:
     """A LoRA of rank 4 on every query projection, with random weights large enough to be heard, in PEFT's format."""
-    settings = json.loads((MODEL / "config.json").read_text())
+    settings = json.loads((MODEL / "config.json").read_text(encoding="utf-8"))
     width, rank = settings["hidden_size"], 4
     generator = torch.Generator().manual_seed(0)
     weights = {}
@@ -96,4 +96,4 @@ def _write_adapter(folder: Path) -> None:
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": rank, "target_modules": ["q_proj"], "bias": "none",
         "base_model_name_or_path": os.fspath(MODEL), "modules_to_save": None, "use_dora": False, "use_rslora": False,
     }  # fmt: skip
-    (folder / "adapter_config.json").write_text(json.dumps(described))
+    (folder / "adapter_config.json").write_text(json.dumps(described), encoding="utf-8")

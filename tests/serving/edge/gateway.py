@@ -72,7 +72,7 @@ def front(folder: Path, bounds: Bounds = BOUNDS) -> Iterator[Front]:
 def told(made: Front, text: str, folder: Path) -> dict[str, str]:
     """Hand the front a configuration as Serve's proxy actor does; its reply."""
     path = folder / "serve.cfg"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with socket.socket(socket.AF_UNIX) as control:
         control.connect(str(made.control))
         control.sendall(json.dumps({"file": str(path)}).encode() + b"\n")

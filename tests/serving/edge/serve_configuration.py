@@ -33,4 +33,4 @@ def serve_configuration(folder: Path, *ports: int, fallback: int = 0) -> str:
             }
         )
     api._generate_config_file_internal()
-    return path.read_text()
+    return path.read_text(encoding="utf-8")

@@ -178,7 +178,7 @@ def test_no_haproxy_outlives_a_server_that_is_killed(folder: Path) -> None:
         "folder = pathlib.Path(sys.argv[1])\n"
         "with serving(folder) as made:\n    print(*haproxies(folder), flush=True)\n    time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, encoding="utf-8") as server:
         assert server.stdout is not None
         (pid,) = (int(word) for word in server.stdout.readline().split())
         server.kill()

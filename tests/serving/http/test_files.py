@@ -107,7 +107,7 @@ def test_another_process_s_folder_is_read_in_either_journal(tmp_path: Path) -> N
 
 
 def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UsageProblem, match=r"serving\.state_dir"):
         Database(tmp_path / "file")
 

@@ -13,9 +13,9 @@ def test_only_the_newest_logs_of_ended_gateways_stay(configure: Callable[..., Ru
     folder.mkdir(parents=True)
     for age in range(20):
         for name in (f"gateway-{1000 + age}.jsonl", f"gateway-{1000 + age}.jsonl.1"):
-            (folder / name).write_text("{}")
+            (folder / name).write_text("{}", encoding="utf-8")
             os.utime(folder / name, (1e9 - age, 1e9 - age))
-    (folder / "other.txt").write_text("not ours")
+    (folder / "other.txt").write_text("not ours", encoding="utf-8")
     logs.configure(configure().serving)
     left = {path.name for path in folder.iterdir()}
     newest = {f"gateway-{1000 + age}.jsonl{end}" for age in range(9) for end in ("", ".1")}

@@ -26,7 +26,11 @@ BODY = {"prompt": "a cow in a field", "size": "64x64"}
 
 
 def log_lines(config: RunConfig) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in Path(config.serving.state_dir, "logs").iterdir() for line in file.read_text().splitlines()]
+    return [
+        json.loads(line)
+        for file in Path(config.serving.state_dir, "logs").iterdir()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def numbers(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -178,7 +182,7 @@ def test_a_broken_file_of_keys_locks_the_door(configure: Callable[..., RunConfig
     config = configure()
     KeyStore(keys_path(config.serving)).add("alice")
     with TestClient(create_app(LocalBackend(config), None, config)) as client:
-        keys_path(config.serving).write_text("{")
+        keys_path(config.serving).write_text("{", encoding="utf-8")
         assert client.get("/v1/models").status_code == 500
 
 

@@ -44,13 +44,17 @@ def test_schemathesis_finds_nothing(configure: Callable[..., RunConfig], tmp_pat
     assert backend.scorer.digest  # loaded before the first request with `refine`, as a server does
     with serve(create_app(backend, RayJobService(config, FakeRunner(Found("succeeded")), poll_s=0.01), config)) as address:
         done = subprocess.run(
-            [*command, f"{address}/openapi.json"], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+            [*command, f"{address}/openapi.json"], capture_output=True, encoding="utf-8", check=False, env=environment, cwd=tmp_path
         )
     assert done.returncode == 0, done.stdout[-8000:]
     generated = re.search(r"(\d+) generated", done.stdout)
     assert generated is not None
     assert int(generated[1]) >= 500
-    logged = [json.loads(line) for file in Path(config.serving.state_dir, "logs").iterdir() for line in file.read_text().splitlines()]
+    logged = [
+        json.loads(line)
+        for file in Path(config.serving.state_dir, "logs").iterdir()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
     assert sum(line["event"] == "request" for line in logged) >= 500
     assert not [line for line in logged if "traceback" in line]
     assert key not in str(logged)

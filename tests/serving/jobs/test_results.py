@@ -131,9 +131,9 @@ def test_events_come_once_each_and_only_whole(folder: RunFolder) -> None:
     assert [event["event"] for event in tail.read()] == ["run_created"]
     assert tail.read() == []
     path = Path(folder.out) / "events.jsonl"
-    with path.open("a") as stream:
+    with path.open("a", encoding="utf-8") as stream:
         stream.write('{"event": "cut by a kill\n["no object"]\n{"event": "whole"}\n{"event": "ha')
     assert tail.read() == [{"event": "whole"}]
-    with path.open("a") as stream:
+    with path.open("a", encoding="utf-8") as stream:
         stream.write('lf"}\n')
     assert tail.read() == [{"event": "half"}]

@@ -473,7 +473,7 @@ def test_purging_removes_the_folder_and_leaving_it_out_does_not(bench: Bench) ->
         for job in jobs:
             await bench.running(job)
             Path(job.out).mkdir(parents=True)
-            (Path(job.out) / "run.json").write_text("{}")
+            (Path(job.out) / "run.json").write_text("{}", encoding="utf-8")
             bench.runner.known[bench.last(job)] = Found("succeeded")
             await bench.until(lambda found: found.status == "succeeded", job)
         kept, purged = jobs

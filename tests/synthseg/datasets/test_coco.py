@@ -86,7 +86,7 @@ def test_split_from_annotations(tmp_path):
     stored = {"images": entries, "annotations": annotations, "categories": categories()}
     with pytest.raises(UsageProblem, match=r"instances_val2014\.json is missing"):
         open_dataset(f"coco:{tmp_path}", load_config("coco"))
-    (tmp_path / "annotations" / "instances_val2014.json").write_text(json.dumps(stored))
+    (tmp_path / "annotations" / "instances_val2014.json").write_text(json.dumps(stored), encoding="utf-8")
     Image.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / "val2014" / entries[1]["file_name"])
     Image.fromarray(np.zeros((9, 8), np.uint8)).save(tmp_path / "val2014" / entries[0]["file_name"])
     dataset = open_dataset(f"coco:{tmp_path}", load_config("coco"))

@@ -223,7 +223,7 @@ NEEDED = {"images": {"id", "file_name", "height", "width"}, "annotations": {"id"
 @settings(deadline=None)
 @given(st.sampled_from(PLACES), st.just(GONE) | ANY_VALUE)
 def test_any_change_gives_masks_of_known_values_or_is_refused(dataset, place, value):
-    (dataset / ANNOTATIONS).write_text(json.dumps(changed(place, value)))
+    (dataset / ANNOTATIONS).write_text(json.dumps(changed(place, value)), encoding="utf-8")
     try:
         found = masks(dataset)
     except (CorruptData, UsageProblem) as error:

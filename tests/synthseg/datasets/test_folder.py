@@ -16,7 +16,7 @@ def test_pairs_images_with_masks_by_name(tmp_path):
         open_dataset(f"folder:{tmp_path}", load_config("voc"))
     for value, name in enumerate(("b.png", "a.JPG", "note.txt"), start=1):
         if name.endswith("txt"):
-            (tmp_path / "images" / name).write_text("no image")
+            (tmp_path / "images" / name).write_text("no image", encoding="utf-8")
             continue
         Image.fromarray(np.full((4, 6, 3), 10, np.uint8)).save(tmp_path / "images" / name, format="PNG")
         Image.fromarray(np.full((4, 6), value, np.uint8)).save(tmp_path / "masks" / f"{name[0]}.png")
@@ -46,7 +46,7 @@ def test_images_without_masks_are_named(root):
     (root / "masks").rmdir()
     with pytest.raises(UsageProblem, match=r"masks is missing \(a mask PNG of class ids for each image\)"):
         read(root)
-    (root / "masks").write_text("no folder")
+    (root / "masks").write_text("no folder", encoding="utf-8")
     with pytest.raises(UsageProblem, match="masks is no folder"):
         read(root)
 

@@ -22,7 +22,7 @@ LIST = "ImageSets/Segmentation/val.txt"
 def devkit(tmp_path):
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "ImageSets/Segmentation/val.txt").write_text("b\na\n")
+    (tmp_path / "ImageSets/Segmentation/val.txt").write_text("b\na\n", encoding="utf-8")
     for value, name in enumerate(("a", "b"), start=1):
         Image.fromarray(np.full((5, 7, 3), 40 * value, np.uint8)).save(tmp_path / f"JPEGImages/{name}.jpg", quality=95)
         mask = Image.fromarray(np.full((5, 7), value, np.uint8), "P")
@@ -82,7 +82,7 @@ def test_lists_are_read_in_all_their_forms(devkit, content):
 def test_the_mask_s_folder_may_be_the_list_s(devkit):
     (devkit / "SegmentationClassAug").mkdir()
     Image.fromarray(np.full((5, 7), 20, np.uint8)).save(devkit / "SegmentationClassAug/a.png")
-    (devkit / LIST).write_text("/JPEGImages/a.jpg /SegmentationClassAug/a.png\n")
+    (devkit / LIST).write_text("/JPEGImages/a.jpg /SegmentationClassAug/a.png\n", encoding="utf-8")
     dataset = open_dataset(f"voc:{devkit}", load_config("voc"))
     assert (dataset[0].mask == 20).all()
 

@@ -124,7 +124,7 @@ def test_the_command_says_so_in_moments_and_before_ray(preset: str, tmp_path: Pa
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {"HF_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 2, done.stderr
     assert done.stdout == "[]\n"

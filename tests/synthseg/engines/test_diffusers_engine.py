@@ -396,7 +396,9 @@ def test_the_digest_follows_the_content(pipeline: PipelineFolder, tmp_path: Path
         *(build(pipeline("sd"), **s).digest for s in ({"dtype": "bf16"}, {"exact": False}, {"scheduler": "DDIMScheduler"})),
     }
     scheduler = copy / "scheduler" / "scheduler_config.json"
-    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text()), "timestep_spacing": "trailing"}))
+    scheduler.write_text(
+        json.dumps({**json.loads(scheduler.read_text(encoding="utf-8")), "timestep_spacing": "trailing"}), encoding="utf-8"
+    )
     changed.add(build(copy).digest)
     assert len(changed | set(digests.values())) == 5 + len(digests)
 

@@ -29,7 +29,7 @@ def settings(folder: Path | str, **changes: Any) -> ImagesConfig:
 
 def index(folder: Path, **changes: Any) -> None:
     path = folder / "model_index.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
 def test_a_whole_pipeline_is_known_by_its_content(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_whole_pipeline_is_known_by_its_content(folder: Path) -> None:
     assert {path.parent.name for path in files.weights} == {"unet", "vae", "text_encoder"}
     before = files.digests()
     assert {"model_index.json", "scheduler/scheduler_config.json", "unet/diffusion_pytorch_model.safetensors"} <= before.keys()
-    (folder / "README.md").write_text("not read")
+    (folder / "README.md").write_text("not read", encoding="utf-8")
     assert pipeline_files(settings(folder)).digests() == before
     index(folder, _diffusers_version="0.1")
     after = pipeline_files(settings(folder)).digests()
@@ -86,13 +86,13 @@ def only_variant(folder: Path) -> None:
 
 def lost_shard(folder: Path) -> None:
     names = {"a": "diffusion_pytorch_model.safetensors", "b": "diffusion_pytorch_model-00002-of-00002.safetensors"}
-    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": names}), encoding="utf-8")
 
 
 BREAKS: list[tuple[Callable[[Path], Any], str]] = [
     (shutil.rmtree, r"images\.model: .*sd does not exist"),
     (lambda folder: (folder / "model_index.json").unlink(), r"is no diffusers pipeline \(it has no model_index\.json\)"),
-    (lambda folder: (folder / "model_index.json").write_text("{"), "names no pipeline class"),
+    (lambda folder: (folder / "model_index.json").write_text("{", encoding="utf-8"), "names no pipeline class"),
     (lambda folder: shutil.rmtree(folder / "vae"), "has no folder 'vae'"),
     (lambda folder: (folder / "scheduler" / "scheduler_config.json").unlink(), "scheduler holds no config"),
     (lambda folder: (folder / "text_encoder" / "model.safetensors").unlink(), r"text_encoder has no weights"),
@@ -101,7 +101,7 @@ BREAKS: list[tuple[Callable[[Path], Any], str]] = [
     (only_pickle, r"only \.bin files, which can run code"),
     (only_variant, "has weights of variant fp16 only; set images.variant"),
     (lost_shard, "lacks diffusion_pytorch_model-00002-of-00002.safetensors"),
-    (lambda folder: (folder / "unet" / "unet.py").write_text("raise SystemExit"), r"brings code of its own \(unet\)"),
+    (lambda folder: (folder / "unet" / "unet.py").write_text("raise SystemExit", encoding="utf-8"), r"brings code of its own \(unet\)"),
     (lambda folder: index(folder, _class_name=["mine", "Mine"]), r"brings code of its own \(mine\)"),
 ]
 
@@ -131,7 +131,9 @@ def in_shards(component: Path, variant: str) -> None:
     named = f".{variant}" if variant else ""
     shard = f"diffusion_pytorch_model{named}-00001-of-00001.safetensors"
     shutil.copy(component / "diffusion_pytorch_model.safetensors", component / shard)
-    (component / f"diffusion_pytorch_model.safetensors.index{named}.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+    (component / f"diffusion_pytorch_model.safetensors.index{named}.json").write_text(
+        json.dumps({"weight_map": {"a": shard}}), encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("variant", ["", "fp16"])
@@ -148,7 +150,7 @@ def test_only_the_index_of_the_wanted_variant_counts(folder: Path, variant: str)
 
 
 def test_code_runs_only_when_the_user_names_the_model_again(folder: Path) -> None:
-    (folder / "unet" / "unet.py").write_text("raise SystemExit")
+    (folder / "unet" / "unet.py").write_text("raise SystemExit", encoding="utf-8")
     assert pipeline_files(settings(folder, trust_remote_code=str(folder))).own_code == ("unet",)
 
 

@@ -159,7 +159,7 @@ def test_text_to_image_pipelines_are_not(name: str) -> None:
 def test_a_run_on_one_ends_at_its_start(pipeline: PipelineFolder, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(pipeline("sd"), tmp_path / "sd"))
     path = folder / "model_index.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "_class_name": name}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "_class_name": name}), encoding="utf-8")
     base = ["images.engine=diffusers", f"images.model={folder}", "images.width=64", "images.height=64"]
     with pytest.raises(UsageProblem, match=f"{name} does not turn a prompt into an image"):
         check_requirements(load_config("embedded", base), "run")

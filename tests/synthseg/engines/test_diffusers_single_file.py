@@ -73,7 +73,7 @@ def test_its_digest_follows_the_content_of_file_and_configs(checkpoint: Path, co
     save_file(weights, tmp_path / "changed.safetensors")
     assert digest(tmp_path / "changed.safetensors") != before
     path = configs / "scheduler" / "scheduler_config.json"
-    path.write_text(path.read_text().replace('"steps_offset": 1', '"steps_offset": 0'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"steps_offset": 1', '"steps_offset": 0'), encoding="utf-8")
     assert digest(checkpoint) != before
 
 

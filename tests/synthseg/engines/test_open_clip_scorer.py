@@ -17,10 +17,10 @@ from synthseg.weights import EMBEDDED_CLIP
 
 def make_folder(path, seed=0, **changes):
     path.mkdir()
-    config = json.loads((EMBEDDED_CLIP / "open_clip_config.json").read_text())
+    config = json.loads((EMBEDDED_CLIP / "open_clip_config.json").read_text(encoding="utf-8"))
     config["model_cfg"].update(changes)
     config["model_cfg"]["text_cfg"]["layers"] = 1
-    (path / "open_clip_config.json").write_text(json.dumps(config))
+    (path / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{path}", load_weights=False)
     save_file({name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}, path / "model.safetensors")
@@ -64,9 +64,9 @@ def test_digest_follows_weights_and_preprocessing(folder, tmp_path):
     assert OpenClipScorer(str(make_folder(tmp_path / "other", seed=1))).digest != first
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
-    config = json.loads((moved / "open_clip_config.json").read_text())
+    config = json.loads((moved / "open_clip_config.json").read_text(encoding="utf-8"))
     config["preprocess_cfg"]["mean"] = [0.4, 0.5, 0.5]
-    (moved / "open_clip_config.json").write_text(json.dumps(config))
+    (moved / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
     assert OpenClipScorer(str(moved)).digest != first
 
 

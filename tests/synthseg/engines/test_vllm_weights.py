@@ -21,7 +21,7 @@ def test_digest_tells_files_version_type_and_adapter(tmp_path: Path) -> None:
     for folder in (weights, adapter):
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(bytes(17 << 20))
-        (folder / "config.json").write_text("{}")
+        (folder / "config.json").write_text("{}", encoding="utf-8")
     config = load_config("voc")
     seen = [weights_digest(config, LocalModel(weights), "1")]
     assert weights_digest(config, LocalModel(weights), "1") == seen[0]
@@ -32,6 +32,6 @@ def test_digest_tells_files_version_type_and_adapter(tmp_path: Path) -> None:
         file.seek(-1, 2)
         file.write(b"x")
     seen.append(weights_digest(config, LocalModel(weights), "1"))
-    (weights / "config.json").write_text("{ }")
+    (weights / "config.json").write_text("{ }", encoding="utf-8")
     seen.append(weights_digest(config, LocalModel(weights), "1"))
     assert len(set(seen)) == 6

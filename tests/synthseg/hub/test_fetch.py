@@ -66,7 +66,7 @@ def arguments(model: str, *extra: str) -> list[str]:
 def fetch(environment: dict[str, str]) -> Run:
     def run(model: str = REPO, *extra: str, **changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            arguments(model, *extra), capture_output=True, text=True, check=False, timeout=100, env={**environment, **changes}
+            arguments(model, *extra), capture_output=True, encoding="utf-8", check=False, timeout=100, env={**environment, **changes}
         )
 
     return run
@@ -100,7 +100,7 @@ def test_a_fetch_brings_what_is_needed_checks_it_and_then_works_offline(fetch: R
     # The hub's own client finds the files by the repository's name, as every library does through it.
     script = f"from huggingface_hub import hf_hub_download; print(hf_hub_download({REPO!r}, 'model.safetensors'))"
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    offline = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    offline = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True, env=environment)
     assert Path(offline.stdout.strip()) == folder / "model.safetensors"
 
 
@@ -202,7 +202,7 @@ def test_a_killed_fetch_does_not_count(
 def test_of_two_at_once_the_second_waits_and_finds_everything(environment: dict[str, str], hub: Hub) -> None:
     hub.slow_s = 1.0
     both = [
-        subprocess.Popen(arguments(REPO, "--json"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(arguments(REPO, "--json"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         for _ in range(2)
     ]
     answers = [process.communicate(timeout=100) for process in both]
@@ -258,7 +258,7 @@ def test_everything_laptop_needs_comes_by_one_command(
         "timm/vit_small_patch16_224.augreg_in21k": Repo({"config.json": b"{}", "model.safetensors": b"w" * 70}),
     }
     command = [sys.executable, "-m", "synthseg"]
-    run = subprocess.run([*command, "fetch", "laptop"], capture_output=True, text=True, check=False, timeout=100, env=environment)
+    run = subprocess.run([*command, "fetch", "laptop"], capture_output=True, encoding="utf-8", check=False, timeout=100, env=environment)
     assert run.returncode == 0, run.stderr
     assert hub.downloads().count("model.safetensors") == 1
     assert "qwen2.5-0.5b-instruct-q8_0.gguf" not in hub.downloads()
@@ -268,5 +268,7 @@ def test_everything_laptop_needs_comes_by_one_command(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
     assert missing_weights(load_config("laptop")) == []
     offline = {**environment, "HF_HUB_OFFLINE": "1"}
-    listed = subprocess.run([*command, "fetch", "laptop", "--list", "--json"], capture_output=True, text=True, check=True, env=offline)
+    listed = subprocess.run(
+        [*command, "fetch", "laptop", "--list", "--json"], capture_output=True, encoding="utf-8", check=True, env=offline
+    )
     assert {row["state"] for row in json.loads(listed.stdout)["weights"]} == {"here"}

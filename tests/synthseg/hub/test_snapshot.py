@@ -98,7 +98,7 @@ def test_a_mirror_behind_a_uri_is_fetched_from_and_filled(monkeypatch: pytest.Mo
     (one,) = fetch_weights([WEIGHT])
     assert (one.source, one.manifest.licence) == ("mirror", "Apache-2.0")
     assert {name: (one.folder / name).read_bytes() for name in CONTENT} == CONTENT
-    assert (home / "models--acme--model/refs/main").read_text() == COMMIT
+    assert (home / "models--acme--model/refs/main").read_text(encoding="utf-8") == COMMIT
 
     target = mirror_to_fill("memory://weights-target")
     assert fill([one], target) == len(CONTENT)

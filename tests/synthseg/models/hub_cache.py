@@ -26,7 +26,7 @@ def hold(cache: Path, repo: str, **files: Path) -> Path:
     snapshot = root / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (root / "refs").mkdir()
-    (root / "refs" / "main").write_text(COMMIT)
+    (root / "refs" / "main").write_text(COMMIT, encoding="utf-8")
     for name, source in files.items():
         shutil.copy(source, snapshot / name.replace("__", "."))
     return snapshot

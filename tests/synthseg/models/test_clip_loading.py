@@ -29,7 +29,7 @@ MEAN = (0.1, 0.2, 0.3)
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small model on open_clip's list, with and without OpenAI's activation, and weights of it on the hub."""
     for name, config in ((NAME, CONFIG), (NAME.removesuffix("-quickgelu"), {**CONFIG, "quick_gelu": False})):
-        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        (tmp_path / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
         open_clip.add_model_config(tmp_path / f"{name}.json")
         tags = {"openai": {"hf_hub": f"{REPO}/", "mean": MEAN, "std": MEAN, "quick_gelu": True, "resize_mode": "shortest"}}
         monkeypatch.setitem(open_clip.pretrained._PRETRAINED, name, tags)
@@ -53,7 +53,9 @@ def test_a_tag_is_found_in_the_local_hub_cache(hub_cache: Path, checkpoint: Path
 
 
 def test_a_repository_is_loaded_by_its_id(hub_cache: Path, checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {"mean": MEAN, "std": MEAN}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {"mean": MEAN, "std": MEAN}}), encoding="utf-8"
+    )
     hold(hub_cache, REPO, open_clip_model__safetensors=checkpoint, open_clip_config__json=tmp_path / "config.json")
     loaded = load_open_clip(f"hf-hub:{REPO}")
     assert loaded.digest == load_open_clip(NAME, "openai").digest

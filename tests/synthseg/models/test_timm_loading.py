@@ -35,7 +35,7 @@ def test_file_folder_and_hub_cache_give_the_same_model(hub_cache: Path, checkpoi
 
 
 def test_a_repository_with_its_own_config_is_loaded_by_its_id(hub_cache: Path, checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"architecture": "test_vit", "pretrained_cfg": {"classifier": "head"}}')
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit", "pretrained_cfg": {"classifier": "head"}}', encoding="utf-8")
     hold(hub_cache, "someone/else", model__safetensors=checkpoint, config__json=tmp_path / "config.json")
     assert state_hash(load_timm("hf-hub:someone/else", "", FIELD, img_size=160)) == state_hash(load_timm(NAME, str(checkpoint), FIELD))
 

@@ -53,14 +53,14 @@ def test_a_line_cut_short_does_not_take_the_next_one_with_it(tmp_path: Path) -> 
 
 
 def test_a_disk_that_went_away_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     for write in (lambda files: files.write("file/a", b"1"), lambda files: files.append("file/a", "1")):
         with pytest.raises(RunFailure, match=r"writing '.*file/a' failed"):
             write(Files(str(tmp_path)))
 
 
 def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(UsageProblem, match="cannot be written"):
         Files(str(tmp_path / "file" / "out")).prepare()
 

@@ -44,7 +44,7 @@ def test_a_run_is_held_to_the_weights_it_was_begun_with(tmp_path: Path) -> None:
 def test_a_run_that_noted_no_weights_takes_the_first_it_meets(tmp_path: Path) -> None:
     config = load_config("embedded")
     RunFolder.create(str(tmp_path), config)
-    assert "weights" not in json.loads((tmp_path / "run.json").read_text())
+    assert "weights" not in json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "first"})
     RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "first", "segmenter.dino_model": "also"})
     for other in ({"scoring.model": "second"}, {"segmenter.dino_model": "second"}):
@@ -54,8 +54,8 @@ def test_a_run_that_noted_no_weights_takes_the_first_it_meets(tmp_path: Path) ->
 
 def test_the_scorer_that_an_earlier_version_noted_still_holds(tmp_path: Path) -> None:
     RunFolder.create(str(tmp_path), load_config("embedded"))
-    record = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps({**record, "scorer_digest": "old"}))
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run.json").write_text(json.dumps({**record, "scorer_digest": "old"}), encoding="utf-8")
     RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "old", "segmenter.clip_model": "any"})
     with pytest.raises(UsageProblem, match=r"scoring\.model"):
         RunFolder.open(str(tmp_path)).hold_to_weights({"scoring.model": "new"})
@@ -68,7 +68,7 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
 
 def test_a_broken_run_file_is_named(tmp_path: Path) -> None:
     RunFolder.create(str(tmp_path), load_config("embedded"))
-    (tmp_path / "run.json").write_text("{")
+    (tmp_path / "run.json").write_text("{", encoding="utf-8")
     with pytest.raises(CorruptData, match=r"run\.json"):
         RunFolder.open(str(tmp_path)).config()
 
@@ -82,6 +82,6 @@ def test_metrics_merge_section_by_section(tmp_path: Path) -> None:
 
 def test_an_event_cut_short_by_a_kill_is_skipped(tmp_path: Path) -> None:
     folder = RunFolder.create(str(tmp_path), load_config("embedded"))
-    with (tmp_path / "events.jsonl").open("a") as stream:
+    with (tmp_path / "events.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"event": "half')
     assert [event["event"] for event in folder.events()] == ["run_created"]

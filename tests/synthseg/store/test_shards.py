@@ -46,7 +46,7 @@ def test_reading_starts_no_thread_that_outlives_it(store: ShardStore, tmp_path: 
         "assert store.read('images', 'shard-00000', sample_schema('key')).num_rows == 2\n"
         "print(len(os.listdir('/proc/self/task')) - before)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "0"
 
 
@@ -83,7 +83,7 @@ def test_damaged_data_is_named_with_the_way_out(store: ShardStore, tmp_path: Pat
 
 def test_a_broken_marker_is_named(store: ShardStore, tmp_path: Path) -> None:
     store.publish("images", "shard-00000", rows("a"))
-    (tmp_path / "images" / "shard-00000.json").write_text("{")
+    (tmp_path / "images" / "shard-00000.json").write_text("{", encoding="utf-8")
     with pytest.raises(CorruptData, match=r"images/shard-00000\.json: not a marker"):
         store.markers("images")
 

@@ -24,7 +24,7 @@ def scripts_of(html: str) -> list[str]:
     while wanted:
         name = wanted.pop()
         if name not in found:
-            found[name] = (PAGE / name).read_text()
+            found[name] = (PAGE / name).read_text(encoding="utf-8")
             wanted += re.findall(r'from "\./([\w.]+)"', found[name])
     return list(found.values())
 
@@ -47,25 +47,27 @@ def test_the_page_is_html_that_may_load_its_own_files_only(client: TestClient) -
 
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
 def test_nothing_in_the_html_needs_a_weaker_policy(page: str) -> None:
-    html = (PAGE / page).read_text()
+    html = (PAGE / page).read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*\bsrc=)", html)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=", html)
 
 
 @pytest.mark.parametrize("path", sorted(PAGE.iterdir()), ids=lambda path: path.name)
 def test_no_file_asks_another_host(path: Path) -> None:
-    hosts = set(re.findall(r"(?:https?:)?//[a-z0-9][\w.-]*\.[a-z]{2,}", path.read_text()))
+    hosts = set(re.findall(r"(?:https?:)?//[a-z0-9][\w.-]*\.[a-z]{2,}", path.read_text(encoding="utf-8")))
     assert hosts <= {"http://www.w3.org"}  # the name of the SVG namespace
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_never_turn_text_into_markup_or_code(script: Path) -> None:
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text())
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text(encoding="utf-8")
+    )
 
 
 def test_every_file_that_the_page_names_is_served(client: TestClient) -> None:
-    names = set(re.findall(r'"page/([\w.]+)"', "".join(path.read_text() for path in (*SCRIPTS, *PAGE.glob("*.html")))))
-    names |= {name for script in SCRIPTS for name in re.findall(r'from "\./([\w.]+)"', script.read_text())}
+    names = set(re.findall(r'"page/([\w.]+)"', "".join(path.read_text(encoding="utf-8") for path in (*SCRIPTS, *PAGE.glob("*.html")))))
+    names |= {name for script in SCRIPTS for name in re.findall(r'from "\./([\w.]+)"', script.read_text(encoding="utf-8"))}
     assert {"app.js", "style.css", "api.js"} <= names
     for name in names:
         assert client.get(f"/page/{name}").status_code == 200, name
@@ -73,7 +75,7 @@ def test_every_file_that_the_page_names_is_served(client: TestClient) -> None:
 
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
 def test_every_element_that_a_script_asks_for_exists(page: str) -> None:
-    html = (PAGE / page).read_text()
+    html = (PAGE / page).read_text(encoding="utf-8")
     ids = {name for script in scripts_of(html) for name in re.findall(r'byId\("([\w-]+)"\)', script)}
     assert ids
     assert {name for name in ids if f'id="{name}"' not in html} == set()
