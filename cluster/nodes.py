@@ -32,6 +32,8 @@ _ON_GPU_NODES: Final = (
     "accelerate",
     "weights: prompts.model",
     "weights: images.model",
+    "weights: images.config",
+    "image model",
 )
 """What only the nodes need where engine replicas run."""
 

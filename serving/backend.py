@@ -315,6 +315,9 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _model_id(model: str, engine: str) -> str:
-    """What clients call a model: its hub id, the name of its file, or the engine that brings its own."""
+    """What clients call a model: its hub id, the name of its file or folder, or the engine that brings its own."""
     path = PurePath(model)
-    return path.stem if path.is_absolute() or path.suffix == ".gguf" else model or engine
+    is_file = path.suffix in (".gguf", ".safetensors")
+    if is_file or model.startswith(("/", ".", "~")):
+        return path.stem if is_file else path.name
+    return model or engine

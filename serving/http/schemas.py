@@ -84,6 +84,8 @@ class ImageData(BaseModel):
     not answer in time."""
     safety: str
     """`ok`, `unchecked` where the engine has no safety checker, or the category for which the image is withheld."""
+    cut_tokens: int | None = None
+    """Tokens of prompt and negative prompt that the model's text encoders did not read; absent where they read all."""
 
 
 class InputTokens(BaseModel):

@@ -13,7 +13,7 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from serving.backend import MAX_ATTEMPTS, ServeBackend
+from serving.backend import MAX_ATTEMPTS, ServeBackend, _model_id
 from serving.batching import QueueFull
 from serving.http.backend import DeadlineExceeded, EngineStats, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
 from serving.replicas import TEXT_ENGINE, Answer, ImageReplica, TextReplica
@@ -398,3 +398,19 @@ def test_prompts_go_on_where_a_lost_agent_stopped_if_its_model_repeats_itself(en
         assert found == ["horse 7 0", "horse 7 1", "horse 7 2"][: 3 if goes_on else 2]
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("model", "model_id"),
+    [
+        ("", "diffusers"),
+        ("org/repo", "org/repo"),
+        ("/models/sd-1.5", "sd-1.5"),
+        ("~/models/sd-1.5", "sd-1.5"),
+        ("./sd-turbo", "sd-turbo"),
+        ("/models/merge.v2.safetensors", "merge.v2"),
+        ("org/repo/smol.gguf", "smol"),
+    ],
+)
+def test_a_model_is_called_by_its_name_and_not_by_where_it_lies(model: str, model_id: str) -> None:
+    assert _model_id(model, "diffusers") == model_id

@@ -217,7 +217,8 @@ async def _deliver(plan: _Plan, event: ImageEvent, request: Request, tenant: Ten
     image = event.result
     if not isinstance(image, GeneratedImage):
         raise TypeError(image)
-    data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety)
+    cut_tokens = image.cut_tokens or None
+    data = ImageData(revised_prompt=plan.revised_prompt, seed=plan.seed_of(event.index), safety=image.safety, cut_tokens=cut_tokens)
     if image.is_withheld:
         return data
     scoring = asyncio.ensure_future(_score(plan, image, deps)) if plan.score else None

@@ -80,6 +80,13 @@ def test_what_a_pipeline_would_pass_over_in_silence_is_refused(configure: Callab
         assert refused(client, size="60x64")[:2] == (400, "size")
 
 
+def test_a_prompt_longer_than_the_encoder_reads_is_told_of(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
+    with client_of(configure, stable_diffusion(tmp_path / "sd")) as (client, _):
+        whole, cut = (client.post(ROUTE, json={**BODY, "prompt": " ".join("x" * number)}).json()["data"][0] for number in (75, 80))
+        assert "cut_tokens" not in whole
+        assert cut["cut_tokens"] == 5
+
+
 def test_an_unsafe_image_is_withheld_with_its_category(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
     with client_of(configure, stable_diffusion(tmp_path / "sd", safety_threshold=-2.0)) as (client, _):
         status, param, message = refused(client, n=2)
