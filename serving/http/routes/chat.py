@@ -68,7 +68,7 @@ Choice = Callable[[str | None, str | None], dict[str, Any]]
 def router(deps: Deps) -> APIRouter:
     """Routes of the language model."""
     routes = APIRouter(tags=["text"], dependencies=AUTHENTICATED)
-    refusals = responses(404, 408, 409, 413, 422, 503, 504)
+    refusals = responses(404, 408, 409, 413, 415, 422, 503, 504)
 
     @routes.post(
         "/v1/chat/completions",

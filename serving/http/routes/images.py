@@ -102,7 +102,7 @@ def router(deps: Deps) -> APIRouter:
                 "description": "The images; with `stream`, events `image_generation.partial_image` and `image_generation.completed`.",
                 "content": EVENT_STREAM_CONTENT,
             },
-            **responses(404, 408, 409, 413, 422, 503, 504),
+            **responses(404, 408, 409, 413, 415, 422, 503, 504),
         },
     )
     async def generate(body: ImageGenerationRequest, request: Request, tenant: CurrentTenant) -> Response:

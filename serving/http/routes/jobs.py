@@ -131,7 +131,7 @@ def router(deps: Deps) -> APIRouter:
     """Routes under /v1/jobs. Where jobs are switched off, each answers 404 and says so."""
     routes = APIRouter(tags=["jobs"])
 
-    @routes.post("/v1/jobs", status_code=201, summary="Submit a run", responses=responses(404, 408, 409, 413, 422, 503))
+    @routes.post("/v1/jobs", status_code=201, summary="Submit a run", responses=responses(404, 408, 409, 413, 415, 422, 503))
     async def submit(body: JobRequest, tenant: CurrentTenant, request: Request, response: Response) -> JobReply:
         try:
             job = await _service(deps).submit(tenant.tenant_id, body.model_dump(exclude_none=True))

@@ -33,8 +33,8 @@ EXAMPLES: Final = (
 """Prompts to begin with; the embedded painter reads them too."""
 
 CAVEATS: Final[Mapping[str, str]] = {
-    "painter": "The painter knows some classes, colors, numbers and places, and passes over all other words.",
-    "diffusers": "A diffusion model may leave out or miscount what it is asked for: try another seed or plainer words.",
+    "painter": "The painter knows some classes, colors, counts and places, and skips other words.",
+    "diffusers": "A diffusion model may leave out or miscount things: try another seed or plainer words.",
 }
 """Why a picture may lack what was asked, by image engine."""
 

@@ -73,7 +73,7 @@ def router(deps: Deps) -> APIRouter:
                 "description": f"The prompts; with `stream`, an event `{_FOUND}` for each and `{_COMPLETED}` at the end.",
                 "content": EVENT_STREAM_CONTENT,
             },
-            **responses(408, 409, 413, 422, 503, 504),
+            **responses(408, 409, 413, 415, 422, 503, 504),
         },
     )
     async def find(body: PromptsRequest, request: Request) -> Response:
