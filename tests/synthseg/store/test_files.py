@@ -84,6 +84,22 @@ def test_any_fsspec_store_works() -> None:
     assert files.local_root is None
 
 
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_a_root_is_measured_and_removed_whole(tmp_path: Path, kind: str) -> None:
+    files = Files(str(tmp_path / "run") if kind == "local" else "memory://synthseg-test/weighed")
+    beside = Files(str(tmp_path / "run-2") if kind == "local" else "memory://synthseg-test/weighed-2")
+    assert files.total_bytes() == 0
+    files.delete_all()
+    files.write("a.bin", b"x" * 10)
+    files.write("deep/er/b.bin", b"x" * 5)
+    beside.write("a.bin", b"x")
+    assert files.total_bytes() == 15
+    files.delete_all()
+    assert files.total_bytes() == 0
+    assert not files.exists("a.bin")
+    assert beside.read("a.bin") == b"x"
+
+
 def test_an_unknown_store_is_named() -> None:
     with pytest.raises(UsageProblem, match="nosuchstore"):
         Files("nosuchstore://bucket/x")
