@@ -38,6 +38,9 @@ _ABOUT_SCHEMA: Final = re.compile(
 _ABOUT_FORMAT: Final = re.compile(r"response[_ ]format|json_schema", re.IGNORECASE)
 _ECHOES: Final = ("input", "url", "ctx")
 """What a validation error says of the request itself."""
+_DEPTH: Final = 8
+_MOST_CHARS: Final = 10_000
+"""Of an error body, which may be a whole page."""
 _LOG = logging.getLogger("synthseg.endpoint")
 
 
@@ -135,7 +138,7 @@ def heard(
 
     `fixed` are the fields that the user's settings decide; `schema` is the one that was asked for, None where it must not be wrapped.
     """
-    said = " ".join(_texts(answer)).replace("\\", "")
+    said = " ".join(_texts(answer)).replace("\\", "")[:_MOST_CHARS]
     return next(_changes(said, sent, dialect, fixed, schema), None)
 
 
@@ -205,14 +208,14 @@ def _without(schema: Any, keywords: Collection[str]) -> Any:
     return [_without(item, keywords) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
-def _texts(answer: Any) -> Iterator[str]:
+def _texts(answer: Any, depth: int = _DEPTH) -> Iterator[str]:
     """All strings of an error body, without what it echoes of the request."""
     if isinstance(answer, str):
         yield answer
-    elif isinstance(answer, Mapping):
+    elif depth and isinstance(answer, Mapping):
         for key, value in answer.items():
             if key not in _ECHOES:
-                yield from _texts(value)
-    elif isinstance(answer, list):
+                yield from _texts(value, depth - 1)
+    elif depth and isinstance(answer, list):
         for item in answer:
-            yield from _texts(item)
+            yield from _texts(item, depth - 1)

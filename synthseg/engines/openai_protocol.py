@@ -17,6 +17,8 @@ _TEXTS: Final = ("text", "output_text")
 _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "refusal")
 _LENGTHS: Final = ("length", "max_tokens", "model_length")
 _MOST_CHARS: Final = 300
+_MOST_ERRORS: Final = 5
+_DEPTH: Final = 8
 
 
 class Refused(Exception):
@@ -106,7 +108,7 @@ class CompletionStream:
                 self._finish = choice.get("finish_reason") or self._finish
                 delta = choice.get("delta") or {}  # null beside usage or a content filter's verdict
                 found += _text(choice["text"] if "text" in choice else delta.get("content"))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise Refused(502, f"a chunk of the stream is none ({type(error).__name__}: {error})") from error
         if found:
             self._pieces.append(found)
@@ -139,10 +141,12 @@ def _part(part: Any) -> str:
     return str(part["text"])
 
 
-def _said(answer: Any) -> str:
+def _said(answer: Any, depth: int = _DEPTH) -> str:
     """What `error_message` makes one line of."""
+    if depth == 0:
+        return ""
     if isinstance(answer, list):
-        return "; ".join(filter(None, map(_said, answer)))
+        return "; ".join(filter(None, (_said(item, depth - 1) for item in answer[:_MOST_ERRORS])))
     if not isinstance(answer, Mapping):
         return "" if answer is None else str(answer)
     if isinstance(answer.get("msg"), str):  # a validation error of FastAPI or Mistral
@@ -150,7 +154,8 @@ def _said(answer: Any) -> str:
         return f"{place}: {answer['msg']}" if place else answer["msg"]
     found = next((answer[key] for key in ("error", "detail", "message") if answer.get(key)), None)
     cause = answer["metadata"].get("raw") if isinstance(answer.get("metadata"), Mapping) else None  # OpenRouter: what its provider said
-    return f"{_said(found) or str(dict(answer))}{f' ({_said(cause)})' if cause else ''}"
+    said = _said(found, depth - 1) or str(dict(answer))
+    return f"{said} ({_said(cause, depth - 1)})" if cause else said
 
 
 def _reply(text: str, finish_reason: Any, usage: Any) -> TextReply:

@@ -282,14 +282,14 @@ async def _event_lines(response: httpx.Response) -> AsyncGenerator[str, None]:
 def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise Refused(404, "the answer is not JSON") from error
 
 
 def _json_or_text(response: httpx.Response) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         return response.text
 
 
@@ -312,5 +312,5 @@ def _unwrapped(reply: TextReply) -> TextReply:
     """The property's JSON alone; a text that was cut short stays as it is."""
     try:
         return replace(reply, text=json.dumps(json.loads(reply.text)[WRAPPED]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return reply

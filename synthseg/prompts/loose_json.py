@@ -9,6 +9,8 @@ from typing import Any, Final
 import json_repair
 
 _MOST_CHARS: Final = 50_000
+_MOST_NESTED: Final = 12
+"""Mending takes a time that grows quickly with the depth; no reply is as deep."""
 _DEPTH: Final = 3
 """Levels of a value that are looked into."""
 
@@ -49,10 +51,25 @@ def read_json(text: str) -> Any:
         return None
     # An apostrophe inside a word ends no string, though Python's quotes look like it.
     rest = _APOSTROPHE.sub("\u2019", text[opening.start() :][:_MOST_CHARS])
+    if _nesting(rest) > _MOST_NESTED:
+        return None
     try:
         return json_repair.loads(rest) or None
     except (ValueError, RecursionError):
         return None
+
+
+def _nesting(text: str) -> int:
+    """How deep brackets nest at most, those in strings included; one that closes nothing is passed over."""
+    opened: list[str] = []
+    most = 0
+    for char in text:
+        if char in "[{":
+            opened.append("]" if char == "[" else "}")
+            most = max(most, len(opened))
+        elif opened and char == opened[-1]:
+            opened.pop()
+    return most
 
 
 def captions_in(value: Any, depth: int = _DEPTH) -> list[str]:

@@ -38,8 +38,8 @@ _GARBAGE = re.compile(r"(\w)\1{3,}|\b[^\W\daeiouyAEIOUY_]{5,}\b")
 _MOST_ACCENTED = 0.25
 """Share of the words that may hold a letter beyond ASCII: a café is English, a sentence of such words is not."""
 
-_FENCE = re.compile(r"^\s*(?:```|~~~).*$", re.MULTILINE)
-_PREAMBLE = re.compile(r"^\W*\S.{0,80}:\W*$")
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
+_MOST_PREAMBLE_CHARS = 90
 _QUOTED = re.compile(r'["\u201c]((?:[^"\u201c\u201d\\]|\\.){12,})')
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -47,7 +47,7 @@ _TYPOGRAPHY = str.maketrans(
     {**dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
      **dict.fromkeys("\u2010\u2011\u2012", "-")}
 )  # fmt: skip
-_PAUSE = re.compile(r"\s+[\u2013\u2014\u2015\u2212]+\s+|(?<=\w)[\u2014\u2015](?=\w)")
+_PAUSE = re.compile(r" [\u2013\u2014\u2015\u2212]+ |(?<=\w)[\u2014\u2015](?=\w)")
 _DASH = re.compile(r"[\u2013\u2014\u2015\u2212]")
 _MARKUP = re.compile(r"[*`~]+|(?<![^\W_])_+|_+(?![^\W_])")
 _LEAD = re.compile(
@@ -69,7 +69,7 @@ def parse_captions(text: str, count: int) -> list[str]:
     found = captions_in(value) if value is not None else [_unescaped(quoted) for quoted in _QUOTED.findall(text)]
     if not found and value is None:
         lines = [line for line in _FENCE.sub("", text).splitlines() if line.strip()]
-        lines = [line for line in lines if not _PREAMBLE.match(line)] or lines
+        lines = [line for line in lines if not _is_preamble(line)] or lines
         found = lines if count > 1 else [" ".join(lines)]
     return [*found[:count], *[""] * (count - len(found))]
 
@@ -79,6 +79,7 @@ def repair(caption: str) -> str:
     words, no loose end. Accents stay.
     """
     text = caption.encode("utf-8", "replace").decode("utf-8").translate(_TYPOGRAPHY)
+    text = re.sub(r"\s+", " ", text)
     text = unicodedata.normalize("NFKC", _DASH.sub("-", _PAUSE.sub(", ", text)))
     text = "".join(c if c.isprintable() and unicodedata.category(c) != "So" else " " for c in text)
     text = _MARKUP.sub("", re.sub(r"\\u?[0-9a-fA-F]{0,3}$", "", text))
@@ -115,6 +116,12 @@ def form_fault(caption: str, max_words: int, *, cut: bool = False) -> str:
 def storable(text: str) -> str:
     """`text` cut and cleaned so that any reply, however broken, fits a UTF-8 column."""
     return text[:_MAX_STORED_CHARS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_preamble(line: str) -> bool:
+    """Whether a line only says what comes: "Here are three captions:"."""
+    words = line.strip(" *_#\t\r\"'")
+    return words.endswith(":") and len(words) <= _MOST_PREAMBLE_CHARS
 
 
 def _is_repetitive(words: list[str]) -> bool:

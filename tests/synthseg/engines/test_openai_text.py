@@ -292,3 +292,14 @@ def test_a_content_encoding_that_is_none_is_our_error(server: Endpoint) -> None:
     server.faults = [Fault(400, json.dumps({"error": "no"}), {"content-encoding": "deflate"})]
     with pytest.raises(RunFailure, match="content-encoding"):
         told(engine(server), chat("a"), [])
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize("deep", ["[" * 50_000 + "]" * 50_000, "[" * 500 + "]" * 500, '{"error":' * 400 + "7" + "}" * 400])
+def test_an_answer_that_is_nested_without_end_is_our_error(server: Endpoint, status: int, deep: str) -> None:
+    server.faults = [Fault(status, deep)]
+    with pytest.raises(SynthSegError) as problem:
+        engine(server, max_retries=0).generate([chat("a")])
+    assert len(str(problem.value)) < 600
+    server.say = lambda _: deep
+    assert engine(server).generate([chat("a", json_schema=MARKS)])[0].text == deep

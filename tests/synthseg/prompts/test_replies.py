@@ -134,3 +134,14 @@ def test_any_reply_is_survived(text: str) -> None:
             assert form_fault(clean, 20) in {"", *REASONS}
             storable(clean or caption).encode()
         assert all(1 <= mark <= 5 for mark in parse_ratings(reply))
+
+
+@pytest.mark.parametrize("mark", ["[", "{", "{'a':", "\n", " ", "<think>", "] */ {", '"', "\u2014", "1/"])
+@pytest.mark.parametrize("tail", ["", "x", '"'])
+@pytest.mark.timeout(20)
+def test_a_long_and_broken_reply_takes_no_long_time(mark: str, tail: str) -> None:
+    """A step that is quadratic in a reply takes minutes here."""
+    text = mark * 20_000 + tail
+    for caption in parse_captions(text, 2):
+        form_fault(repair(caption), 20)
+    parse_ratings(text)
