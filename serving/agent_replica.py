@@ -18,8 +18,8 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from serving.batching import QueueFull
 from serving.client import give_up
+from serving.fair_queue import SHARED, QueueFull
 from serving.http.backend import EngineStats, FoundPrompt, RefinedPrompt
 from serving.replicas import Answer, replica_name
 from synthseg.config.schema import RunConfig
@@ -78,7 +78,7 @@ class PromptAgentReplica:
         self._ongoing = self._done = 0
         self._busy_s = 0.0
 
-    async def find(self, class_name: str, count: int, seed: int, deadline_s: float) -> AsyncIterator[FoundPrompt]:
+    async def find(self, class_name: str, count: int, seed: int, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[FoundPrompt]:
         """Accepted target prompts of a class, given out round by round; TimeoutError after `deadline_s`."""
         info = self._taxonomy.select([class_name])[0]
         section = self._config.prompts.model_copy(update={"prompts_per_class": count, "context_prompts_per_class": 0})
@@ -95,7 +95,7 @@ class PromptAgentReplica:
             agent = PromptAgent(section, self._taxonomy, self._scorer, generate, infos, prompt_check=self._prompt_check)
             agent.run_class(info, seed, on_round)
 
-        running = asyncio.ensure_future(self._in_thread(work, deadline_s))
+        running = asyncio.ensure_future(self._in_thread(work, deadline_s, tenant))
         running.add_done_callback(lambda _: found.put_nowait(None))
         try:
             while (prompt := await found.get()) is not None:
@@ -104,7 +104,7 @@ class PromptAgentReplica:
         finally:
             running.cancel()
 
-    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, deadline_s: float) -> RefinedPrompt:
+    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, deadline_s: float, tenant: str = SHARED) -> RefinedPrompt:
         """The better wording of a prompt, or the prompt and why it stays; TimeoutError after `deadline_s`."""
         infos = self._taxonomy.select(class_names)
         better = await self._in_thread(
@@ -112,6 +112,7 @@ class PromptAgentReplica:
                 prompt, infos, seed
             ),
             deadline_s,
+            tenant,
         )
         return RefinedPrompt(better.text, better.quality, better.reason)
 
@@ -130,7 +131,7 @@ class PromptAgentReplica:
         """Process of this replica, for fault tests and stack dumps."""
         return os.getpid()
 
-    async def _in_thread(self, work: Callable[[Generate], Result], deadline_s: float) -> Result:
+    async def _in_thread(self, work: Callable[[Generate], Result], deadline_s: float, tenant: str) -> Result:
         """`work(generate)` in a thread. When this call is cancelled, so is the thread's question to the model, and with it the thread."""
         loop = asyncio.get_running_loop()
         started = time.monotonic()
@@ -140,7 +141,7 @@ class PromptAgentReplica:
         def generate(requests: Sequence[TextRequest]) -> list[TextReply]:
             nonlocal asked
             left_s = max(0.0, deadline_s - (time.monotonic() - started))
-            asked = asyncio.run_coroutine_threadsafe(self._ask(requests, left_s), loop)
+            asked = asyncio.run_coroutine_threadsafe(self._ask(requests, left_s, tenant), loop)
             if given_up:
                 asked.cancel()
             return asked.result(left_s)
@@ -156,18 +157,18 @@ class PromptAgentReplica:
             self._done += 1
             self._busy_s += time.monotonic() - started
 
-    async def _ask(self, requests: Sequence[TextRequest], deadline_s: float) -> list[TextReply]:
-        tasks = [asyncio.ensure_future(self._ask_one(request, deadline_s)) for request in requests]
+    async def _ask(self, requests: Sequence[TextRequest], deadline_s: float, tenant: str) -> list[TextReply]:
+        tasks = [asyncio.ensure_future(self._ask_one(request, deadline_s, tenant)) for request in requests]
         try:
             return list(await asyncio.gather(*tasks))
         finally:
             for task in tasks:
                 task.cancel()
 
-    async def _ask_one(self, request: TextRequest, deadline_s: float) -> TextReply:
+    async def _ask_one(self, request: TextRequest, deadline_s: float, tenant: str) -> TextReply:
         """One reply, however often a replica dies or is full meanwhile: equal requests give equal text, and the deadline bounds it."""
         while True:
-            response = self._text.answer.remote(request, deadline_s)
+            response = self._text.answer.remote(request, deadline_s, tenant)
             try:
                 answer: Answer[TextReply] = await response
             except (BackPressureError, QueueFull, RayActorError, ReplicaUnavailableError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import PurePath
 from typing import Any
@@ -15,8 +16,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from serving.agent_replica import PROMPT_AGENT
-from serving.batching import QueueFull
 from serving.client import give_up
+from serving.fair_queue import SHARED, QueueFull, check_room
 from serving.http.backend import (
     DeadlineExceeded,
     EngineStats,
@@ -62,27 +63,49 @@ class _Deployment:
         self._streams = self._handle.options(stream=True)
         self._config = config
         self._pace_s = RunningMean(_NEWEST_SHARE)
+        self._room = config.max_ongoing_requests * max(config.num_replicas, config.max_replicas)
+        """Requests that all replicas hold together. What is beyond waits in Serve's own queue, which knows no tenants."""
+        self._open: Counter[str] = Counter()
 
-    async def call(self, method: str, *args: Any, deadline_s: float) -> Any:
-        """The result of `method(*args, seconds left)` on some replica."""
+    @contextmanager
+    def places(self, tenant: str, num_requests: int = 1) -> Iterator[None]:
+        """Room for so many requests of `tenant`, or Overloaded before any of them is sent: one tenant of this gateway must fill neither the
+        replicas nor the queue for them. On a server without keys there is but one.
+        """
+        if tenant != SHARED:
+            try:
+                own = self._open[tenant]
+                check_room(self._room, self._open.total(), own, self._wait_s(own + num_requests), tenant, num_requests)
+            except QueueFull as full:
+                raise _overloaded(full) from None
+        self._open[tenant] += num_requests
+        try:
+            yield
+        finally:
+            self._open[tenant] -= num_requests
+            if not self._open[tenant]:
+                del self._open[tenant]
+
+    async def call(self, method: str, *args: Any, deadline_s: float, tenant: str = SHARED) -> Any:
+        """The result of `method(*args, seconds left, tenant)` on some replica."""
         deadline = asyncio.get_running_loop().time() + deadline_s
         for attempt in range(MAX_ATTEMPTS):
             try:
-                return await self._once(method, args, deadline)
+                return await self._once(method, args, deadline, tenant)
             except _LOST as error:
                 await self._pause(attempt, error, deadline)
         raise AssertionError("the last attempt raises")
 
-    async def stream(self, method: str, *args: Any, deadline_s: float) -> AsyncIterator[Any]:
-        """What `method(*args, seconds left)` on some replica yields. After a loss another replica yields it all again, which must be the
-        same, and what has been passed on is left out; where it may not be the same, the stream ends with EngineUnavailable.
+    async def stream(self, method: str, *args: Any, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[Any]:
+        """What `method(*args, seconds left, tenant)` on some replica yields. After a loss another replica yields it all again, which must
+        be the same, and what has been passed on is left out; where it may not be the same, the stream ends with EngineUnavailable.
         """
         deadline = asyncio.get_running_loop().time() + deadline_s
         passed_on = 0
         for attempt in range(MAX_ATTEMPTS):
             try:
                 seen = 0
-                async with aclosing(self._stream_once(method, args, deadline)) as items:
+                async with aclosing(self._stream_once(method, args, deadline, tenant)) as items:
                     async for item in items:
                         seen += 1
                         if seen > passed_on:
@@ -110,15 +133,15 @@ class _Deployment:
         """Remember what a request costs, for the wait that a refusal announces."""
         self._pace_s.add(engine_s)
 
-    async def _once(self, method: str, args: tuple[Any, ...], deadline: float) -> Any:
+    async def _once(self, method: str, args: tuple[Any, ...], deadline: float, tenant: str) -> Any:
         left_s = self._left(deadline)
-        response = getattr(self._handle, method).remote(*args, left_s)
+        response = getattr(self._handle, method).remote(*args, left_s, tenant)
         with self._translating(response):
             async with asyncio.timeout(left_s):
                 return await response
 
-    async def _stream_once(self, method: str, args: tuple[Any, ...], deadline: float) -> AsyncIterator[Any]:
-        response = getattr(self._streams, method).remote(*args, self._left(deadline))
+    async def _stream_once(self, method: str, args: tuple[Any, ...], deadline: float, tenant: str) -> AsyncIterator[Any]:
+        response = getattr(self._streams, method).remote(*args, self._left(deadline), tenant)
         with self._translating(response):
             while True:
                 try:
@@ -146,13 +169,13 @@ class _Deployment:
         if isinstance(error, BackPressureError):  # this gateway's queue for the replicas
             queued = int(error.args[0])
             in_hand = self._config.max_ongoing_requests * self._config.num_replicas
-            return _overloaded(self._pace_s.value * (queued + in_hand) / self._config.num_replicas, queued)
+            return _overloaded(QueueFull(queued, self._wait_s(queued + in_hand)))
         if isinstance(error, DeploymentUnavailableError):
             return EngineUnavailable(f"{self.name} could not be started")
         # What the replica raised: wrapped by an actor call, as it was by gRPC.
         cause = error.cause if isinstance(error, RayTaskError) else error
         if isinstance(cause, QueueFull):  # the replica's own queue, which several gateways fill
-            return _overloaded(cause.wait_s, cause.queued)
+            return _overloaded(cause)
         if isinstance(cause, SynthSegError) and not isinstance(cause, RequestRefused):
             return self.unavailable(cause)
         return cause if isinstance(cause, Exception) and cause is not error else None
@@ -161,6 +184,9 @@ class _Deployment:
         """What the owner of this server can mend stands in the log; clients are told no more than that nothing can answer."""
         _LOG.error("%s cannot answer: %s", self.name, cause)
         return EngineUnavailable(f"{self.name} cannot answer")
+
+    def _wait_s(self, num_requests: int) -> float:
+        return self._pace_s.value * num_requests / self._config.num_replicas
 
     async def _pause(self, attempt: int, error: BaseException, deadline: float) -> None:
         if attempt == MAX_ATTEMPTS - 1:
@@ -202,11 +228,21 @@ class ServeBackend:
         """As `Backend.models`."""
         return list(self._models)
 
-    async def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncIterator[ImageEvent]:
+    async def images(
+        self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncIterator[ImageEvent]:
         """As `Backend.images`: each request is a call of its own, so that they spread over the replicas."""
+        with self._image.places(tenant, len(requests)):
+            async with aclosing(self._spread(requests, previews, deadline_s, tenant)) as events:
+                async for event in events:
+                    yield event
+
+    async def _spread(
+        self, requests: Sequence[ImageRequest], previews: int, deadline_s: float, tenant: str
+    ) -> AsyncGenerator[ImageEvent, None]:
         events: asyncio.Queue[ImageEvent | asyncio.Task[None]] = asyncio.Queue()
         tasks = [
-            asyncio.create_task(self._make(index, request, previews, deadline_s, events.put_nowait))
+            asyncio.create_task(self._make(index, request, previews, deadline_s, tenant, events.put_nowait))
             for index, request in enumerate(requests)
         ]
         for task in tasks:
@@ -223,34 +259,41 @@ class ServeBackend:
         finally:
             await _cancelled(tasks)
 
-    async def complete(self, request: TextRequest, *, deadline_s: float) -> TextReply:
+    async def complete(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> TextReply:
         """As `Backend.complete`."""
-        answer: Answer[TextReply] = await self._text.call("answer", request, deadline_s=deadline_s)
+        with self._text.places(tenant):
+            answer: Answer[TextReply] = await self._text.call("answer", request, deadline_s=deadline_s, tenant=tenant)
         self._text.note_pace(answer.engine_s)
         return answer.result
 
-    async def stream_text(self, request: TextRequest, *, deadline_s: float) -> AsyncIterator[str | TextReply]:
+    async def stream_text(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | TextReply]:
         """As `Backend.stream_text`."""
-        async with aclosing(self._text.stream("stream", request, deadline_s=deadline_s)) as items:
-            async for item in items:
-                if isinstance(item, Answer):
-                    self._text.note_pace(item.engine_s)
-                    yield item.result
-                else:
-                    yield item
+        with self._text.places(tenant):
+            async with aclosing(self._text.stream("stream", request, deadline_s=deadline_s, tenant=tenant)) as items:
+                async for item in items:
+                    if isinstance(item, Answer):
+                        self._text.note_pace(item.engine_s)
+                        yield item.result
+                    else:
+                        yield item
 
-    async def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
+    async def find_prompts(
+        self, class_name: str, count: int, seed: int, *, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncIterator[FoundPrompt]:
         """As `Backend.find_prompts`."""
         try:
-            async with aclosing(self._agent.stream("find", class_name, count, seed, deadline_s=deadline_s)) as items:
-                async for item in items:
-                    yield item
+            with self._agent.places(tenant):
+                async with aclosing(self._agent.stream("find", class_name, count, seed, deadline_s=deadline_s, tenant=tenant)) as items:
+                    async for item in items:
+                        yield item
         except RequestRefused as refused:  # the caller gave a class and no text: what the model refuses are the agent's own words
             raise self._agent.unavailable(refused) from None
 
-    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
+    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float, tenant: str = SHARED) -> RefinedPrompt:
         """As `Backend.refine`."""
-        better: RefinedPrompt = await self._agent.call("refine", prompt, tuple(class_names), seed, deadline_s=deadline_s)
+        with self._agent.places(tenant):
+            arguments = (prompt, tuple(class_names), seed)
+            better: RefinedPrompt = await self._agent.call("refine", *arguments, deadline_s=deadline_s, tenant=tenant)
         return better
 
     async def score(self, prompt: str, encoded: bytes, *, deadline_s: float) -> float:
@@ -278,14 +321,16 @@ class ServeBackend:
             self._asked = asyncio.ensure_future(asyncio.gather(*(deployment.stats() for deployment in self._deployments())))
         return await asyncio.shield(self._asked)
 
-    async def _make(self, index: int, request: ImageRequest, previews: int, deadline_s: float, put: Callable[[ImageEvent], None]) -> None:
+    async def _make(
+        self, index: int, request: ImageRequest, previews: int, deadline_s: float, tenant: str, put: Callable[[ImageEvent], None]
+    ) -> None:
         """Put the previews and the one outcome of a request. A failure that another try may mend is tried again."""
         deadline = asyncio.get_running_loop().time() + deadline_s
         answer: Answer[Any] | None = None
         for _ in range(MAX_ATTEMPTS):
             left_s = max(0.0, deadline - asyncio.get_running_loop().time())
             if previews:
-                async with aclosing(self._image.stream("stream", request, previews, deadline_s=left_s)) as items:
+                async with aclosing(self._image.stream("stream", request, previews, deadline_s=left_s, tenant=tenant)) as items:
                     async for item in items:
                         if isinstance(item, Answer):
                             answer = item
@@ -293,7 +338,7 @@ class ServeBackend:
                             put(ImageEvent(index, item, final=False))
                 previews = 0
             else:
-                answer = await self._image.call("answer", request, deadline_s=left_s)
+                answer = await self._image.call("answer", request, deadline_s=left_s, tenant=tenant)
             if answer is None:
                 raise EngineUnavailable(f"{IMAGE_ENGINE} ended a stream without its image")
             self._image.note_pace(answer.engine_s)
@@ -303,9 +348,9 @@ class ServeBackend:
             put(ImageEvent(index, answer.result, engine_s=answer.engine_s))
 
 
-def _overloaded(wait_s: float, queued: int) -> Overloaded:
+def _overloaded(full: QueueFull) -> Overloaded:
     least, most = _RETRY_AFTER_S
-    return Overloaded(min(most, max(least, wait_s)), queued)
+    return Overloaded(min(most, max(least, full.wait_s)), full.queued, own=full.own)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,7 +1,7 @@
 """Batches formed when a replica is free, never by an arrival window.
 
-While the engine works, requests queue; the moment it is free, the next batch takes the oldest request and all that
-agree with it. So a lone request waits for nothing and a loaded replica runs full batches.
+While the engine works, requests queue; the moment it is free, the next batch takes the requests whose turn it is and all that
+agree with them. So a lone request waits for nothing and a loaded replica runs full batches.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from serving.fair_queue import SHARED, FairQueue, QueueFull, check_room
 from serving.running_mean import RunningMean
 
 Request = TypeVar("Request")
@@ -25,21 +25,10 @@ _NEWEST_SHARE = 0.2
 """Weight of the newest batch in the running mean of seconds a request."""
 
 
-class QueueFull(Exception):
-    """The queue holds as many requests as it may; `wait_s` is how long those are expected to take."""
-
-    def __init__(self, queued: int, wait_s: float) -> None:
-        super().__init__(queued, wait_s)  # what pickle builds it from again
-        self.queued = queued
-        self.wait_s = wait_s
-
-    def __str__(self) -> str:
-        return f"{self.queued} requests are queued"
-
-
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Request, Reply]):
     request: Request
+    tenant: str
     group: Hashable
     cost: int
     reply: asyncio.Future[Reply]
@@ -62,12 +51,12 @@ class BatchStats:
 
 
 class DrainBatcher(Generic[Request, Reply]):
-    """Feeds one engine, one call at a time, from a queue per group.
+    """Feeds one engine, one call at a time, from a `FairQueue`.
 
-    `group` says which requests may share a batch. Groups take turns, so none starves; within a group it is first in,
-    first out. A batch has at most `max_batch_size` requests and, as long as it has more than one, at most `max_batch_cost`
-    of `cost` (pixels, for images). Beyond `max_queued` waiting requests (0: no bound) the next is refused. A request leaves the queue the
-    moment its caller goes away or its deadline passes. When a batch raises, each of its requests is tried alone, so a
+    `group` says which requests may share a batch. Tenants take turns and so do the groups of each, so none starves; within a group it is
+    first in, first out. A batch has at most `max_batch_size` requests and, as long as it has more than one, at most `max_batch_cost`
+    of `cost` (pixels, for images). Of a queue of `max_queued` places (0: no bound) no tenant may have more than it leaves free. A request
+    leaves the queue the moment its caller goes away or its deadline passes. When a batch raises, each of its requests is tried alone, so a
     poisoned one hurts only itself.
     """
 
@@ -87,29 +76,35 @@ class DrainBatcher(Generic[Request, Reply]):
         self._cost = cost
         self._max_batch_cost = max_batch_cost
         self._max_queued = max_queued
-        self._queues: OrderedDict[Hashable, dict[_Waiting[Request, Reply], None]] = OrderedDict()
+        self._queue: FairQueue[_Waiting[Request, Reply]] = FairQueue()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._lock = threading.Lock()
         self._working = False
-        """Whether the engine's thread will look into the queues again. `_lock` guards it, the queues and their statistics."""
-        self._call_started: float | None = None
+        """Whether the engine's thread will look into the queue again. `_lock` guards it, the queue and its statistics."""
+        self._running: Sequence[_Waiting[Request, Reply]] = ()
+        self._life: float | None = None
+        """When the current engine call began or last gave a sign of life; None while the engine is free."""
+        self._left: float | None = None
+        """When the last one who waited for the current call went away."""
         self._seconds_per_request = RunningMean(_NEWEST_SHARE)
         self.stats = BatchStats()
         self.last_error: BaseException | None = None
         """What the newest engine call raised; None once a call has succeeded again."""
 
-    async def submit(self, request: Request, deadline_s: float | None = None) -> Reply:
-        """The engine's reply to `request`.
+    async def submit(self, request: Request, deadline_s: float | None = None, tenant: str = SHARED) -> Reply:
+        """The engine's reply to `request` of `tenant`.
 
         QueueFull at once when too many wait, TimeoutError after `deadline_s`, else whatever the engine raised for it.
         """
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[Request, Reply] = _Waiting(request, self._group(request), self._cost(request), loop.create_future())
+        waiting: _Waiting[Request, Reply] = _Waiting(request, tenant, self._group(request), self._cost(request), loop.create_future())
         with self._lock:
-            if self._max_queued and self.stats.queued >= self._max_queued:
+            try:
+                check_room(self._max_queued, len(self._queue), self._queue.count(tenant), self.expected_wait_s(), tenant)
+            except QueueFull:
                 self.stats.refused += 1
-                raise QueueFull(self.stats.queued, self.expected_wait_s())
-            self._queues.setdefault(waiting.group, {})[waiting] = None
+                raise
+            self._queue.add(waiting, tenant, waiting.group)
             self.stats.queued += 1
             is_idle, self._working = not self._working, True
         if is_idle:
@@ -128,19 +123,27 @@ class DrainBatcher(Generic[Request, Reply]):
         """How long a request that came now would queue, by the pace of the newest batches."""
         return (self.stats.queued + self.stats.running) * self._seconds_per_request.value
 
-    def busy_s(self) -> float:
-        """Seconds the current engine call has taken so far; 0 while the engine is free."""
-        started = self._call_started
-        return time.monotonic() - started if started is not None else 0.0
+    def progress(self) -> None:
+        """The engine gives a sign of life inside its call. Any thread may say so."""
+        if self._life is not None:
+            self._life = time.monotonic()
+
+    def silent_s(self) -> float:
+        """Seconds since the current engine call began or last gave a sign of life; 0 while the engine is free."""
+        life = self._life
+        return time.monotonic() - life if life is not None else 0.0
+
+    def unwanted_s(self) -> float:
+        """Seconds for which the engine has gone on, without a sign of life, with what nobody waits for any more."""
+        left = self._left
+        return min(time.monotonic() - left, self.silent_s()) if left is not None else 0.0
 
     def _forget(self, waiting: _Waiting[Request, Reply]) -> None:
         with self._lock:
-            queue = self._queues.get(waiting.group)
-            if queue is not None and waiting in queue:
-                del queue[waiting]
+            if self._queue.remove(waiting, waiting.tenant, waiting.group):
                 self.stats.queued -= 1
-                if not queue:
-                    del self._queues[waiting.group]
+            elif self._running and all(running.reply.done() for running in self._running):
+                self._left = self._left or time.monotonic()
 
     # What follows runs in the engine's thread. It takes the next batch itself: a way to the loop and back would leave the engine idle
     # for as long as the loop has other things to do.
@@ -150,32 +153,24 @@ class DrainBatcher(Generic[Request, Reply]):
             self._serve(batch, loop)
 
     def _next_batch(self) -> list[_Waiting[Request, Reply]]:
-        """The oldest requests of the group whose turn it is, which then goes to the end of the line."""
+        """The requests whose turn it is."""
         with self._lock:
-            if not self._queues:
+            batch = self._queue.take(self._max_batch_size, self._fits)
+            if not batch:
                 self._working = False
                 return []
-            key, queue = self._queues.popitem(last=False)
-            batch: list[_Waiting[Request, Reply]] = []
-            cost = 0
-            for waiting in queue:
-                cost += waiting.cost
-                if len(batch) == self._max_batch_size or (batch and self._max_batch_cost and cost > self._max_batch_cost):
-                    break
-                batch.append(waiting)
-            for waiting in batch:
-                del queue[waiting]
-            if queue:
-                self._queues[key] = queue
             self.stats.queued -= len(batch)
             self.stats.running = len(batch)
             self.stats.batches += 1
             self.stats.requests += len(batch)
             return batch
 
+    def _fits(self, batch: list[_Waiting[Request, Reply]], waiting: _Waiting[Request, Reply]) -> bool:
+        return not self._max_batch_cost or sum(member.cost for member in batch) + waiting.cost <= self._max_batch_cost
+
     def _serve(self, batch: list[_Waiting[Request, Reply]], loop: asyncio.AbstractEventLoop) -> None:
         try:
-            replies = self._run([waiting.request for waiting in batch])
+            replies = self._run(batch)
         except BaseException as raised:  # noqa: BLE001 - whatever the engine raised belongs to the callers, not to this thread
             # A future takes no StopIteration, and a SystemExit would end the loop that waits for it.
             is_plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
@@ -206,15 +201,19 @@ class DrainBatcher(Generic[Request, Reply]):
         with suppress(RuntimeError):  # the loop is closed, and with it all that waited
             loop.call_soon_threadsafe(settle_all)
 
-    def _run(self, requests: list[Request]) -> Sequence[Reply]:
-        self._call_started = started = time.monotonic()
+    def _run(self, batch: list[_Waiting[Request, Reply]]) -> Sequence[Reply]:
+        started = time.monotonic()
+        with self._lock:
+            self._life, self._running = started, batch
+            self._left = started if all(waiting.reply.done() for waiting in batch) else None
         try:
-            replies = self._call(requests)
+            replies = self._call([waiting.request for waiting in batch])
         finally:
             seconds = time.monotonic() - started
-            self._call_started = None
+            with self._lock:
+                self._life, self._left, self._running = None, None, ()
             self.stats.engine_seconds += seconds
-            self._seconds_per_request.add(seconds / len(requests))
-        if len(replies) != len(requests):
-            raise RuntimeError(f"the engine gave {len(replies)} replies to {len(requests)} requests")
+            self._seconds_per_request.add(seconds / len(batch))
+        if len(replies) != len(batch):
+            raise RuntimeError(f"the engine gave {len(replies)} replies to {len(batch)} requests")
         return replies

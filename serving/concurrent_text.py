@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-from serving.batching import QueueFull
+from serving.fair_queue import SHARED, FairQueue, check_room
 from serving.http.backend import EngineStats
 from serving.replicas import TEXT_ENGINE, Answer, replica_name
 from serving.running_mean import RunningMean
@@ -21,53 +22,95 @@ WARM_UP = TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1
 
 
 class Lanes:
-    """Counts and times the requests in an engine's hands, and refuses more than it may hold."""
+    """The places in an engine's hands. Tenants take turns for them, and no more requests may wait than are allowed."""
 
     def __init__(self, num_lanes: int, max_held: int) -> None:
-        """The engine works on `num_lanes` requests at once; beyond `max_held` (0: no bound) the next one is refused."""
+        """The engine works on `num_lanes` requests at once; beyond `max_held` (0: no bound), with those that wait, the next is refused."""
         self.num_lanes = num_lanes
-        self.held = 0
+        self.running = 0
         self.done = 0
         self.engine_seconds = 0.0
         """Seconds in which the engine had work, shared out among the requests it had."""
         self._max_held = max_held
+        self._held: Counter[str] = Counter()
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self._seconds_per_request = RunningMean(_NEWEST_SHARE)
-        self._progress = time.monotonic()
+        self._silent_s = 0.0
+        self._busy_since = 0.0
 
-    @contextmanager
-    def taken(self) -> Iterator[_Lane]:
-        """One request in hand. QueueFull when there are too many."""
-        if self._max_held and self.held >= self._max_held:
-            raise QueueFull(self.held, self.held * self._seconds_per_request.value)
-        if not self.held:
-            self.progress()
-        self.held += 1
-        lane = _Lane(time.monotonic(), self.held)
+    @property
+    def held(self) -> int:
+        """Requests that run or wait."""
+        return self._held.total()
+
+    @asynccontextmanager
+    async def taken(self, tenant: str = SHARED) -> AsyncGenerator[_Lane, None]:
+        """One request in the engine's hands, once it is the tenant's turn. QueueFull at once when there are too many."""
+        check_room(self._max_held, self.held, self._held[tenant], self.held * self._seconds_per_request.value, tenant)
+        self._held[tenant] += 1
         try:
-            yield lane
-            lane.engine_s = (time.monotonic() - lane.started) / max(1, min(self.num_lanes, (lane.held + self.held) / 2))
-            self._seconds_per_request.add(lane.engine_s)
-            self.engine_seconds += lane.engine_s
-            self.done += 1
+            await self._enter(tenant)
+            has_spoken = False
+            try:
+                lane = _Lane(time.monotonic(), self.running)
+                yield lane
+                lane.engine_s = (time.monotonic() - lane.started) / max(1, (lane.running + self.running) / 2)
+                self._seconds_per_request.add(lane.engine_s)
+                self.engine_seconds += lane.engine_s
+                self.done += 1
+                has_spoken = True
+            except Exception:  # an engine that says no says something; that a caller left says nothing of it
+                has_spoken = True
+                raise
+            finally:
+                self._leave()
+                if has_spoken:
+                    self.progress()
         finally:
-            self.held -= 1
-            self.progress()
+            self._held[tenant] -= 1
+            if not self._held[tenant]:
+                del self._held[tenant]
 
     def progress(self) -> None:
         """The engine has just shown that it works."""
-        self._progress = time.monotonic()
+        self._silent_s, self._busy_since = 0.0, time.monotonic()
 
     def silent_s(self) -> float:
-        """Seconds for which the engine has had work and shown nothing."""
-        return time.monotonic() - self._progress if self.held else 0.0
+        """Seconds for which the engine has had work since it last showed anything, whoever has left meanwhile."""
+        return self._silent_s + (time.monotonic() - self._busy_since if self.running else 0.0)
+
+    async def _enter(self, tenant: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(turn, tenant)
+        if self.running < self.num_lanes:
+            if not self.running:
+                self._busy_since = time.monotonic()
+            self.running += 1
+            self._leave()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not self._waiting.remove(turn, tenant) and not turn.cancelled():
+                self._leave()  # the lane came in the same moment
+            raise
+
+    def _leave(self) -> None:
+        """Hand the lane to the next one in line that still waits."""
+        while following := self._waiting.take():
+            if not following[0].done():
+                following[0].set_result(None)
+                return
+        self.running -= 1
+        if not self.running:
+            self._silent_s += time.monotonic() - self._busy_since
 
 
 class _Lane:
-    """One request in hand."""
+    """One request in the engine's hands."""
 
-    def __init__(self, started: float, held: int) -> None:
+    def __init__(self, started: float, running: int) -> None:
         self.started = started
-        self.held = held
+        self.running = running
         self.engine_s = 0.0
 
 
@@ -90,16 +133,18 @@ class ConcurrentText:
         answers = await asyncio.gather(*(self._answer(request) for request in requests))
         return [answer.result for answer in answers]
 
-    async def answer(self, request: TextRequest, deadline_s: float) -> Answer[TextReply]:
+    async def answer(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> Answer[TextReply]:
         """One reply. TimeoutError after `deadline_s`, QueueFull at once."""
         async with asyncio.timeout(deadline_s):
-            return await self._answer(request)
+            return await self._answer(request, tenant)
 
-    async def stream(self, request: TextRequest, deadline_s: float) -> AsyncIterator[str | Answer[TextReply]]:
+    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | Answer[TextReply]]:
         """Pieces of the text as the engine writes them, then the whole answer; the errors of `answer`."""
         deadline = asyncio.get_running_loop().time() + deadline_s
         reply: TextReply | None = None
-        with self.lanes.taken() as lane:
+        async with AsyncExitStack() as held:
+            async with asyncio.timeout_at(deadline):
+                lane = await held.enter_async_context(self.lanes.taken(tenant))
             async with aclosing(self.tell_one(request)) as pieces:
                 while True:
                     async with asyncio.timeout_at(deadline):
@@ -126,12 +171,12 @@ class ConcurrentText:
     async def stats(self) -> EngineStats:
         """What this replica did and holds. The engine forms its own batches, so each request counts as one."""
         lanes = self.lanes
-        running = min(lanes.held, lanes.num_lanes)
+        queued = lanes.held - lanes.running
         return EngineStats(
-            TEXT_ENGINE, replica_name(), lanes.held - running, running, lanes.done, lanes.done, lanes.engine_seconds, lanes.num_lanes
+            TEXT_ENGINE, replica_name(), queued, lanes.running, lanes.done, lanes.done, lanes.engine_seconds, lanes.num_lanes
         )
 
-    async def _answer(self, request: TextRequest) -> Answer[TextReply]:
-        with self.lanes.taken() as lane:
+    async def _answer(self, request: TextRequest, tenant: str = SHARED) -> Answer[TextReply]:
+        async with self.lanes.taken(tenant) as lane:
             reply = await self.complete_one(request)
         return Answer(reply, lane.engine_s)

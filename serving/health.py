@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from typing import Generic, NoReturn
 
-from serving.batching import DrainBatcher, QueueFull, Reply, Request
+from serving.batching import DrainBatcher, Reply, Request
+from serving.fair_queue import QueueFull
 
 _LOG = logging.getLogger("synthseg.serving")
 _CANARY_DEADLINE_S = 20.0
@@ -17,21 +19,30 @@ class EngineDead(Exception):
 
 
 class EngineWatch(Generic[Request, Reply]):
-    """Judges one engine by its batcher: an engine call that never ends, or an error after which not even a plain request works."""
+    """Judges one engine by its batcher: a call without a sign of life, or an error after which not even a plain request works."""
 
-    def __init__(self, batcher: DrainBatcher[Request, Reply], canary: Request, stall_s: float) -> None:
-        """`canary` is a request that any healthy engine answers; `stall_s` is how long one engine call may take."""
+    def __init__(self, batcher: DrainBatcher[Request, Reply], canary: Request, stall_s: float, give_up_s: float = math.inf) -> None:
+        """`canary` is a request that any healthy engine answers. `stall_s` is how long an engine may be silent in a call, and `give_up_s`
+        how long it may be silent in one that nobody waits for any more.
+        """
         self._batcher = batcher
         self._canary = canary
         self._stall_s = stall_s
+        self._give_up_s = give_up_s
+
+    def fault(self) -> str:
+        """What is wrong with the engine, by what can be seen at once; empty while nothing is."""
+        if (silent_s := self._batcher.silent_s()) > self._stall_s:
+            return f"the engine has given no sign of life in one call for {silent_s:.0f} s"
+        if (unwanted_s := self._batcher.unwanted_s()) > self._give_up_s:
+            return f"the engine goes on with what was given up {unwanted_s:.0f} s ago"
+        return ""
 
     async def check(self) -> None:
         """EngineDead with the reason, if it is."""
-        busy_s = self._batcher.busy_s()
-        if busy_s > self._stall_s:
-            raise EngineDead(f"the engine has been in one call for {busy_s:.0f} s")
-        cause = self._batcher.last_error
-        if cause is None:
+        if fault := self.fault():
+            raise EngineDead(fault)
+        if self._batcher.last_error is None:
             return
         try:
             await self._batcher.submit(self._canary, _CANARY_DEADLINE_S)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from serving.fair_queue import SHARED
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
@@ -34,6 +35,11 @@ class Tenant:
     requests_per_min: int
     """0 sets no limit, here and below."""
     image_seconds_per_min: float
+
+    @property
+    def queue(self) -> str:
+        """Whose turn its requests take at the engines: the key's own, or everybody's while there are no keys."""
+        return SHARED if self == LOCAL else self.tenant_id
 
 
 LOCAL: Final = Tenant("local", "local", 0, 0.0)

@@ -1,6 +1,7 @@
 """The engines as Serve deployments. Batch runs and HTTP call the same replicas through handles.
 
-A batch run hands over lists (`generate`); the gateway hands over single requests with a deadline (`answer`, `stream`).
+A batch run hands over lists (`generate`); the gateway hands over single requests with a deadline and the tenant that asks (`answer`,
+`stream`), so that tenants take turns here, where the requests of all gateways meet.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ray import serve
 from ray.serve.exceptions import RayServeException
 
 from serving.batching import DrainBatcher
+from serving.fair_queue import SHARED
 from serving.health import EngineDead, EngineWatch, exit_process
 from serving.http.backend import EngineStats
 from synthseg.config.schema import RunConfig
@@ -82,6 +84,7 @@ class _EngineReplica:
             stats.requests,
             stats.engine_seconds,
             self._max_batch_size,
+            self._watch.fault(),
         )
 
     async def check_health(self) -> None:
@@ -108,36 +111,49 @@ class TextReplica(_EngineReplica):
         self._batcher = DrainBatcher(self._run, self._max_batch_size, max_queued=max_queued)
         warm_up = _TextJob(TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1))
         self._run([warm_up])
-        self._watch = EngineWatch(self._batcher, warm_up, config.execution.stall_timeout_s)
+        self._watch = EngineWatch(self._batcher, warm_up, config.execution.stall_timeout_s, config.serving.give_up_s)
 
     async def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
         """One reply a request, in order."""
         answers = await asyncio.gather(*(self._batcher.submit(_TextJob(request)) for request in requests))
         return [answer.result for answer in answers]
 
-    async def answer(self, request: TextRequest, deadline_s: float) -> Answer[TextReply]:
+    async def answer(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> Answer[TextReply]:
         """One reply. TimeoutError after `deadline_s`, QueueFull at once."""
         is_wanted = True
         try:
-            answer: Answer[TextReply] = await self._batcher.submit(_TextJob(request, lambda _: is_wanted), deadline_s)
+            answer: Answer[TextReply] = await self._batcher.submit(_TextJob(request, lambda _: is_wanted), deadline_s, tenant)
             return answer
         finally:
-            is_wanted = False  # an engine that tells its text piece by piece stops at the next one
+            is_wanted = False  # an engine that tells its text piece by piece stops at its next sign of life
 
-    async def stream(self, request: TextRequest, deadline_s: float) -> AsyncIterator[str | Answer[TextReply]]:
+    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | Answer[TextReply]]:
         """Pieces of the text as the engine writes them, where it can, then the whole answer."""
-        async with aclosing(_feed(lambda show, _: self._batcher.submit(_TextJob(request, show), deadline_s))) as pieces:
+
+        def submit(show: Callable[[str], bool], is_wanted: Callable[[], bool]) -> Coroutine[Any, Any, Answer[TextReply]]:
+            return self._batcher.submit(_TextJob(request, lambda piece: show(piece) if piece else is_wanted()), deadline_s, tenant)
+
+        async with aclosing(_feed(submit)) as pieces:
             async for piece in pieces:
                 yield piece
 
     def _run(self, jobs: Sequence[_TextJob]) -> list[Answer[TextReply]]:
         started = time.monotonic()
         if isinstance(self._engine, StreamingTextEngine):
-            replies = [self._engine.stream(job.request, job.on_piece) for job in jobs]
+            replies = [self._engine.stream(job.request, self._alive(job.on_piece)) for job in jobs]
         else:
             replies = self._engine.generate([job.request for job in jobs])
         share = (time.monotonic() - started) / len(jobs)
         return [Answer(reply, share) for reply in replies]
+
+    def _alive(self, on_piece: OnPiece) -> OnPiece:
+        """`on_piece`, whose calls show that the engine works."""
+
+        def shown(piece: str) -> bool:
+            self._batcher.progress()
+            return on_piece(piece)
+
+        return shown
 
 
 @serve.deployment(name=IMAGE_ENGINE, health_check_period_s=5, health_check_timeout_s=60, graceful_shutdown_timeout_s=2)
@@ -173,22 +189,22 @@ class ImageReplica(_EngineReplica):
         answers = await asyncio.gather(*(self._batcher.submit(_ImageJob(request)) for request in requests))
         return [answer.result for answer in answers]
 
-    async def answer(self, request: ImageRequest, deadline_s: float) -> Answer[ImageResult]:
+    async def answer(self, request: ImageRequest, deadline_s: float, tenant: str = SHARED) -> Answer[ImageResult]:
         """One result. TimeoutError after `deadline_s`, QueueFull at once."""
         is_wanted = True
         try:
             job = _ImageJob(request, is_wanted=lambda: is_wanted)
-            answer: Answer[ImageResult] = await self._batcher.submit(job, deadline_s)
+            answer: Answer[ImageResult] = await self._batcher.submit(job, deadline_s, tenant)
             return answer
         finally:
             is_wanted = False  # an engine that has not begun the picture leaves it out
 
     async def stream(
-        self, request: ImageRequest, num_previews: int, deadline_s: float
+        self, request: ImageRequest, num_previews: int, deadline_s: float, tenant: str = SHARED
     ) -> AsyncIterator[GeneratedImage | Answer[ImageResult]]:
         """At most `num_previews` previews, as many as the engine has, then the answer."""
         async with aclosing(
-            _feed(lambda show, is_wanted: self._batcher.submit(_ImageJob(request, num_previews, show, is_wanted), deadline_s))
+            _feed(lambda show, is_wanted: self._batcher.submit(_ImageJob(request, num_previews, show, is_wanted), deadline_s, tenant))
         ) as pieces:
             async for piece in pieces:
                 yield piece
@@ -201,12 +217,17 @@ class ImageReplica(_EngineReplica):
                 requests,
                 [job.num_previews for job in jobs],
                 lambda index, image: jobs[index].show(image),
-                lambda index: jobs[index].is_wanted(),
+                lambda index: self._alive(jobs[index]),
             )
         else:
             results = self._engine.generate(requests)
         share = (time.monotonic() - started) / len(jobs)
         return [Answer(result, share) for result in results]
+
+    def _alive(self, job: _ImageJob) -> bool:
+        """Whether somebody waits for the picture; an engine that asks works."""
+        self._batcher.progress()
+        return job.is_wanted()
 
 
 async def _feed(submit: Callable[[Callable[[Any], bool], Callable[[], bool]], Coroutine[Any, Any, Any]]) -> AsyncIterator[Any]:

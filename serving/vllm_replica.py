@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import vllm
 from ray.serve import Application
@@ -16,6 +18,7 @@ from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 
 from serving.concurrent_text import WARM_UP, ConcurrentText, Lanes
 from serving.health import EngineDead, exit_process
+from serving.http.backend import EngineStats
 from serving.replicas import TEXT_ENGINE
 from serving.vllm_settings import llm_arguments, request_model
 from synthseg.config.schema import RunConfig
@@ -23,6 +26,8 @@ from synthseg.engines.openai_protocol import CompletionStream, Refused, completi
 from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.engines.vllm_weights import LocalModel, local_model, weights_digest
 from synthseg.errors import RunFailure
+
+_CANARY_DEADLINE_S: Final = 20.0
 
 
 class VllmReplica(ConcurrentText, LLMServer):
@@ -63,13 +68,25 @@ class VllmReplica(ConcurrentText, LLMServer):
         yield reply
 
     async def check_health(self) -> None:
-        """Serve calls this every few seconds. A dead or silent engine ends the process: vLLM's own /health has been seen to lie."""
+        """Serve calls this every few seconds. A dead engine, or a silent one that does not give one token, ends the process: vLLM's own
+        /health has been seen to lie.
+        """
         try:
             await LLMServer.check_health(self)
         except Exception as error:  # noqa: BLE001 (whatever it is, the engine is dead)
             exit_process(EngineDead(f"{type(error).__name__}: {error}"))
         if (silent_s := self.lanes.silent_s()) > self._stall_s:
-            exit_process(EngineDead(f"vLLM has had requests and said nothing for {silent_s:.0f} s"))
+            try:
+                async with asyncio.timeout(_CANARY_DEADLINE_S):
+                    await self.complete_one(WARM_UP)
+            except Exception:  # noqa: BLE001 (whatever it is, the engine is dead)
+                exit_process(EngineDead(f"vLLM has had requests and said nothing for {silent_s:.0f} s"))
+            self.lanes.progress()
+
+    async def stats(self) -> EngineStats:
+        """As any text replica's, with what is wrong with vLLM."""
+        silent = self.lanes.silent_s() > self._stall_s
+        return replace(await super().stats(), fault="the engine gives no sign of life" if silent else "")
 
     async def _ask(self, request: TextRequest, body: dict[str, Any]) -> Any:
         # Ray would give all requests of one call of `generate` its request id, which vLLM takes for one request sent again.

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from serving.fair_queue import SHARED
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.text import TextReply, TextRequest
 
@@ -17,12 +18,13 @@ FINISHED: frozenset[JobStatus] = frozenset(("succeeded", "failed", "cancelled"))
 
 
 class Overloaded(Exception):
-    """Every queue is full; the same request will be welcome in `retry_after_s` seconds."""
+    """Every queue is full, or this tenant's share of it (`own`); the same request will be welcome in `retry_after_s` seconds."""
 
-    def __init__(self, retry_after_s: float, queued: int) -> None:
+    def __init__(self, retry_after_s: float, queued: int, *, own: bool = False) -> None:
         super().__init__(f"{queued} requests are queued")
         self.retry_after_s = retry_after_s
         self.queued = queued
+        self.own = own
 
 
 class Conflict(Exception):
@@ -111,30 +113,35 @@ class Backend(Protocol):
     """The engines. Every method may raise Overloaded, EngineUnavailable or DeadlineExceeded, and those that are given a text
     RequestRefused.
 
-    Cancelling a call or closing a generator frees its slot.
+    Cancelling a call or closing a generator frees its slot. `tenant` is who asks: tenants take turns at the engines, and each has a share
+    of their queues. Work of no tenant in particular takes turns like one more.
     """
 
     def models(self) -> list[ModelInfo]:
         """What is being served; the first of a kind is that kind's default."""
         ...
 
-    def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncGenerator[ImageEvent, None]:
+    def images(
+        self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncGenerator[ImageEvent, None]:
         """Events as they come, in any order of `index`; exactly one final event a request. `previews` is the most wanted for each."""
         ...
 
-    async def complete(self, request: TextRequest, *, deadline_s: float) -> TextReply:
+    async def complete(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> TextReply:
         """One completion."""
         ...
 
-    def stream_text(self, request: TextRequest, *, deadline_s: float) -> AsyncGenerator[str | TextReply, None]:
+    def stream_text(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> AsyncGenerator[str | TextReply, None]:
         """Pieces of one completion, then the whole reply."""
         ...
 
-    def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncGenerator[FoundPrompt, None]:
+    def find_prompts(
+        self, class_name: str, count: int, seed: int, *, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncGenerator[FoundPrompt, None]:
         """Accepted, diverse prompts of a class as the agent finds them; may end with fewer than `count`."""
         ...
 
-    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
+    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float, tenant: str = SHARED) -> RefinedPrompt:
         """The agent's better wording of `prompt`, which must show `class_names`."""
         ...
 

@@ -113,6 +113,10 @@ def translate(error: Exception) -> ApiError | None:
     """The refusal that stands for what a backend or a route raised; None for what nobody expected."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, Overloaded) and error.own:
+        again = f"Try again in {max(math.ceil(error.retry_after_s), 1)} s."
+        message = f"{error.queued} requests of this key are queued already, which is its share of the queue. {again}"
+        return too_many(message, error.retry_after_s, "rate_limit_exceeded")
     if isinstance(error, Overloaded):
         message = f"The server is busy: {error.queued} requests are queued. Try again in {max(math.ceil(error.retry_after_s), 1)} s."
         return too_many(message, error.retry_after_s, "overloaded")

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from synthseg.errors import UsageProblem
 
 OnPiece = Callable[[str], bool]
-"""Takes the next piece of a text; False says that nobody wants the rest."""
+"""Takes the next piece of a text, or nothing (`""`) as a sign of life while there is none yet; False says that nobody wants the rest."""
 
 
 @dataclass(frozen=True, slots=True)

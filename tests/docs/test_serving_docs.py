@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from serving.http import schema_bounds as bounds
 from serving.http.app import create_app
 from serving.http.backend import EngineStats
 from serving.http.errors import responses
@@ -95,7 +96,8 @@ def test_the_guide_states_the_limits_as_they_are() -> None:
         ("open requests and streams", f"| {serving.max_open_requests} |"),
         ("pixels of an image", f"| {serving.max_pixels}; {serving.max_side_px}; {serving.min_side_px} |"),
         ("prompt, body", f"| {serving.max_prompt_chars}, {serving.max_body_bytes >> 20} MiB |"),
-        ("waiting requests", f"| {serving.image.max_queued_requests} |"),
+        ("waiting requests of a key", f"| {serving.image.max_ongoing_requests // 2} of {serving.image.max_ongoing_requests} |"),
+        ("waiting requests,", f"| {serving.image.max_queued_requests} |"),
         ("runs at once", f"| {serving.max_running_jobs}; {serving.max_queued_jobs} |"),
         ("a run's wall time", f"| {serving.max_job_s / 86400:.0f} days; {serving.max_job_bytes >> 30} GiB; {serving.max_job_images} |"),
     ):
@@ -138,3 +140,20 @@ def test_pictures_are_there_and_small() -> None:
     for name in names:
         picture = DOCS / "".join(name)
         assert 20_000 < picture.stat().st_size <= 300_000, picture
+
+
+def test_the_bounds_of_schemas_are_the_code_s() -> None:
+    (told,) = (part for part in TEXT.split("\n\n") if part.startswith("A schema is bounded"))
+    numbers = [int(number) for number in re.findall(r"(?<![\w`])\d+", told)]
+    assert numbers == [
+        400,
+        bounds.MAX_BYTES >> 10,
+        bounds.MAX_DEPTH,
+        bounds.MAX_PROPERTIES,
+        bounds.MAX_ALTERNATIVES,
+        bounds.MAX_AT_LEAST,
+        bounds.MAX_AT_MOST,
+        bounds.MAX_PATTERN_CHARS,
+        bounds.MAX_PATTERN_GROUPS,
+        bounds.MAX_PATTERN_CHOICES,
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serving.agent_replica import PromptAgentReplica
-from serving.batching import QueueFull
+from serving.fair_queue import QueueFull
 from serving.replicas import Answer
 from synthseg.config import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
@@ -31,7 +31,7 @@ class Writer:
 def test_a_text_replica_that_is_full_is_asked_again(transport: str) -> None:
     replica = object.__new__(PromptAgentReplica.func_or_class)
     replica._text = handle = Handle(Writer(), [as_told(QueueFull(64, 7.5), transport)])
-    assert asyncio.run(replica._ask_one(TextRequest((), 0), 5)).text == "a text"
+    assert asyncio.run(replica._ask_one(TextRequest((), 0), 5, "")).text == "a text"
     assert len(handle.responses) == 2
 
 

@@ -14,7 +14,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serving.backend import MAX_ATTEMPTS, ServeBackend, _model_id
-from serving.batching import QueueFull
+from serving.fair_queue import QueueFull
 from serving.http.backend import DeadlineExceeded, EngineStats, EngineUnavailable, FoundPrompt, ImageEvent, Overloaded
 from serving.replicas import TEXT_ENGINE, Answer, ImageReplica, TextReplica
 from synthseg.config.loading import load_config
@@ -248,7 +248,7 @@ class Flaky:
     def __init__(self) -> None:
         self.calls = 0
 
-    async def answer(self, request: ImageRequest, _: float) -> Answer[Any]:
+    async def answer(self, request: ImageRequest, *_: Any) -> Answer[Any]:
         self.calls += 1
         if self.calls == 1:
             return Answer(GenerationFailure("out of memory", retryable=True), 0.1)
@@ -351,7 +351,7 @@ def test_texts_stream_and_end_with_the_reply() -> None:
 class Teller:
     """A text replica that says two pieces."""
 
-    async def stream(self, request: TextRequest, _: float) -> AsyncIterator[str | Answer[TextReply]]:
+    async def stream(self, request: TextRequest, *_: Any) -> AsyncIterator[str | Answer[TextReply]]:
         yield "one "
         yield "two"
         yield Answer(TextReply("one two", "stop", 1, 2), 0.1)
@@ -379,7 +379,7 @@ def test_a_text_that_may_come_out_differently_is_not_taken_up_by_another_replica
 class Finder:
     """A prompt agent that finds three prompts."""
 
-    async def find(self, class_name: str, count: int, seed: int, _: float) -> AsyncIterator[FoundPrompt]:
+    async def find(self, class_name: str, count: int, seed: int, *_: Any) -> AsyncIterator[FoundPrompt]:
         for number in range(count):
             yield FoundPrompt(f"{class_name} {seed} {number}", class_name, 0, 1.0, 1.0, 0.0)
 
@@ -414,3 +414,100 @@ def test_prompts_go_on_where_a_lost_agent_stopped_if_its_model_repeats_itself(en
 )
 def test_a_model_is_called_by_its_name_and_not_by_where_it_lies(model: str, model_id: str) -> None:
     assert _model_id(model, "diffusers") == model_id
+
+
+class Asked:
+    """A replica of any kind that never answers, and remembers for whom it was asked."""
+
+    def __init__(self) -> None:
+        self.tenants: list[str] = []
+
+    async def answer(self, *arguments: Any) -> Any:
+        self.tenants.append(arguments[-1])
+        await asyncio.Event().wait()
+
+    refine = answer
+
+    async def stream(self, *arguments: Any) -> AsyncIterator[Any]:
+        await self.answer(*arguments)
+        yield
+
+    find = stream
+
+
+def test_the_engines_are_told_whose_request_it_is() -> None:
+    async def scenario() -> None:
+        asked = Asked()
+        handle = Handle(asked)
+        served = backend(handle, handle, handle)
+        calls: list[Awaitable[Any]] = [
+            collect(served.images(REQUESTS, previews=0, deadline_s=0.2, tenant="A")),
+            collect(served.images(REQUESTS[:1], previews=1, deadline_s=0.2, tenant="B")),
+            served.complete(TextRequest((), 0), deadline_s=0.2, tenant="C"),
+            anext(served.stream_text(TextRequest((), 0), deadline_s=0.2, tenant="D")),
+            anext(served.find_prompts("horse", 1, 1, deadline_s=0.2, tenant="E")),
+            served.refine("a prompt", ["horse"], 1, deadline_s=0.2, tenant="F"),
+        ]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(result) for result in results] == [DeadlineExceeded] * 6
+        assert sorted(asked.tenants) == ["A", "A", "A", "B", "C", "D", "E", "F"]
+
+    run(scenario)
+
+
+def test_one_key_cannot_fill_the_way_to_the_replicas() -> None:
+    """What it may not have there is refused before any of it is sent, so that no picture is painted for a request that fails."""
+
+    async def scenario() -> None:
+        asked = Asked()
+        served = backend(Handle(asked))
+        room = CONFIG.serving.image.max_ongoing_requests
+        request = REQUESTS[0]
+
+        async def ask(tenant: str, count: int) -> Any:
+            return await collect(served.images([request] * count, previews=0, deadline_s=20, tenant=tenant))
+
+        flood = [asyncio.create_task(ask("A", 10)) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        refused = [task for task in flood if task.done()]
+        assert all(isinstance(task.exception(), Overloaded) for task in refused)
+        first = refused[0].exception()
+        assert isinstance(first, Overloaded)
+        assert (first.own, first.queued) == (True, len(asked.tenants))
+        assert room / 2 - 10 < len(asked.tenants) <= room / 2
+        assert len(asked.tenants) == 10 * (len(flood) - len(refused))
+        lone = asyncio.create_task(ask("B", 10))
+        await asyncio.sleep(0.05)
+        assert asked.tenants.count("B") == 10
+        for task in (*flood, lone):
+            task.cancel()
+        await asyncio.gather(*flood, lone, return_exceptions=True)
+        again = asyncio.create_task(ask("A", 10))
+        await asyncio.sleep(0.05)
+        assert not again.done(), "what was given up is free again"
+        again.cancel()
+
+    run(scenario)
+
+
+def test_without_keys_nobody_has_a_share() -> None:
+    async def scenario() -> None:
+        asked = Asked()
+        served = backend(Handle(asked))
+        count = CONFIG.serving.image.max_ongoing_requests + 10
+        waiting = asyncio.create_task(collect(served.images(REQUESTS[:1] * count, previews=0, deadline_s=20)))
+        await asyncio.sleep(0.05)
+        assert len(asked.tenants) == count
+        waiting.cancel()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_share_that_other_gateways_have_used_up_is_told_as_such(transport: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(Overloaded) as refused:
+            await collect(backend(Handle(Raising(QueueFull(32, 7.5, own=True), transport))).images(REQUESTS[:1], previews=0, deadline_s=20))
+        assert (refused.value.queued, refused.value.own) == (32, True)
+
+    run(scenario)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from serving.batching import DrainBatcher, QueueFull
+from serving.batching import DrainBatcher
+from serving.fair_queue import QueueFull
 
 
 class Gate:
@@ -257,22 +258,22 @@ def test_a_caller_that_leaves_while_the_engine_works_hurts_nobody_else_in_its_ba
     asyncio.run(scenario())
 
 
-def test_health_shows_in_busy_seconds_and_the_last_error() -> None:
+def test_health_shows_in_silent_seconds_and_the_last_error() -> None:
     async def scenario() -> None:
         gate = Gate()
         batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1)
-        assert batcher.busy_s() == 0
+        assert batcher.silent_s() == 0
         first = asyncio.create_task(batcher.submit("poison"))
         await started(gate)
         await asyncio.sleep(0.01)
-        assert batcher.busy_s() > 0
+        assert batcher.silent_s() > 0
         gate.open.set()
         with pytest.raises(ValueError, match="poison"):
             await first
         assert isinstance(batcher.last_error, ValueError)
         await batcher.submit("a")
         assert batcher.last_error is None
-        assert batcher.busy_s() == 0
+        assert batcher.silent_s() == 0
         assert batcher.stats.engine_seconds > 0
 
     asyncio.run(scenario())
@@ -283,5 +284,122 @@ def test_an_engine_that_loses_replies_is_an_error_and_not_a_hang() -> None:
         batcher: DrainBatcher[str, str] = DrainBatcher(lambda requests: requests[1:], max_batch_size=4)
         with pytest.raises(RuntimeError, match="0 replies to 1"):
             await asyncio.wait_for(batcher.submit("a"), 5)
+
+    asyncio.run(scenario())
+
+
+async def flooded(gate: Gate, batcher: DrainBatcher[str, str], *floods: str) -> list[asyncio.Task[str]]:
+    """Requests such as "A0" of key A in the batcher, the first of them in the engine."""
+    waiting = [asyncio.create_task(batcher.submit(floods[0], tenant=floods[0][0]))]
+    await started(gate)
+    waiting += [asyncio.create_task(batcher.submit(request, tenant=request[0])) for request in floods[1:]]
+    await asyncio.sleep(0)
+    return waiting
+
+
+@pytest.mark.parametrize("num_groups", [1, 3, 40])
+@pytest.mark.parametrize("lone_group", [0, 99])
+def test_a_lone_request_beside_a_flood_stays_under_three_batches(num_groups: int, lone_group: int) -> None:
+    """However many sizes the other key asks for, the lone key's request is in the next batch but the one that runs."""
+
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=8, group=lambda request: int(request[1:]) % 100)
+        waiting = await flooded(gate, batcher, *(f"A{100 * i + i % num_groups}" for i in range(400)))
+        waiting.append(asyncio.create_task(batcher.submit(f"B{lone_group}", tenant="B")))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        return gate.batches
+
+    batches = asyncio.run(scenario())
+    assert [number for number, batch in enumerate(batches, 1) if f"B{lone_group}" in batch] == [2]
+    assert sum(len(batch) for batch in batches) == 401
+
+
+def test_a_key_that_comes_back_each_time_takes_turns_with_the_flood() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1)
+        waiting = await flooded(gate, batcher, *(f"A{i}" for i in range(6)))
+        waiting += [asyncio.create_task(batcher.submit(f"B{i}", tenant="B")) for i in range(2)]
+        waiting += [asyncio.create_task(batcher.submit("C0", tenant="C"))]
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        return gate.batches
+
+    assert [batch[0] for batch in asyncio.run(scenario())] == ["A0", "B0", "C0", "A1", "B1", "A2", "A3", "A4", "A5"]
+
+
+def test_the_places_of_a_batch_are_dealt_out_among_the_keys() -> None:
+    async def scenario() -> list[list[str]]:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=4)
+        waiting = await flooded(gate, batcher, "A0", *(f"A{i}" for i in range(1, 8)), *(f"B{i}" for i in range(4)))
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        return gate.batches
+
+    assert asyncio.run(scenario()) == [["A0"], ["B0", "A1", "B1", "A2"], ["A3", "B2", "A4", "B3"], ["A5", "A6", "A7"]]
+
+
+def test_a_key_has_no_more_of_the_queue_than_it_leaves_free() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1, max_queued=12)
+        waiting = await flooded(gate, batcher, *(f"A{i}" for i in range(7)))  # one in the engine, six in the queue
+        with pytest.raises(QueueFull) as full:
+            await batcher.submit("A7", tenant="A")
+        assert (full.value.queued, full.value.own) == (6, True)
+        waiting += [asyncio.create_task(batcher.submit(f"B{i}", tenant="B")) for i in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as full:
+            await batcher.submit("B3", tenant="B")
+        assert (full.value.queued, full.value.own) == (3, True)
+        newcomer = asyncio.create_task(batcher.submit("C0", tenant="C"))
+        gate.open.set()
+        assert await newcomer == "C0"
+        await asyncio.gather(*waiting)
+
+    asyncio.run(scenario())
+
+
+def test_work_of_no_key_may_fill_the_queue() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=1, max_queued=4)
+        waiting = [asyncio.create_task(batcher.submit("a"))]
+        await started(gate)
+        waiting += [asyncio.create_task(batcher.submit(letter)) for letter in "bcde"]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as full:
+            await batcher.submit("f")
+        assert (full.value.queued, full.value.own) == (4, False)
+        gate.open.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_waits_for_is_told_from_what_somebody_waits_for() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: DrainBatcher[str, str] = DrainBatcher(gate, max_batch_size=2)
+        gone, stays = asyncio.create_task(batcher.submit("a")), asyncio.create_task(batcher.submit("b"))
+        await started(gate)
+        assert gate.batches == [["a", "b"]]
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        assert batcher.unwanted_s() == 0
+        stays.cancel()
+        await asyncio.sleep(0.01)
+        assert batcher.unwanted_s() > 0
+        batcher.progress()
+        assert batcher.unwanted_s() < 0.01, "an engine that says something may yet hear that it is not wanted"
+        gate.open.set()
+        while batcher.stats.running:
+            await asyncio.sleep(0)
+        assert (batcher.unwanted_s(), batcher.silent_s()) == (0, 0)
 
     asyncio.run(scenario())

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from serving.batching import QueueFull
 from serving.concurrent_text import ConcurrentText, Lanes
 from serving.endpoint_replica import EndpointReplica
+from serving.fair_queue import QueueFull
 from serving.replicas import TEXT_ENGINE, Answer
 from synthseg.config.loading import load_config
 from synthseg.engines.text import TextReply, TextRequest
@@ -191,3 +191,72 @@ def test_every_request_is_told_of_a_proxy_that_cannot_be_used(monkeypatch: pytes
 
     with endpoint(lambda _: "hello") as server:
         asyncio.run(scenario(server))
+
+
+async def laned(replica: Gated, *texts: str) -> list[asyncio.Task[Answer[TextReply]]]:
+    """Requests such as "A0" of key A, sent in this order."""
+    asked = [asyncio.create_task(replica.answer(chat(text), 5, text[0])) for text in texts]
+    await settle()
+    return asked
+
+
+def test_keys_take_turns_for_the_lanes() -> None:
+    async def scenario() -> list[str]:
+        replica, order = Gated(num_lanes=1), []
+        asked = await laned(replica, *(f"A{i}" for i in range(5)), "B0", "B1")
+        for task in asked:
+            task.add_done_callback(lambda task: order.append(task.result().result.text))
+        replica.gate.set()
+        await asyncio.gather(*asked)
+        return order
+
+    assert asyncio.run(scenario()) == ["A0", "B0", "A1", "B1", "A2", "A3", "A4"]
+
+
+def test_a_lane_is_not_lost_with_one_who_leaves() -> None:
+    async def scenario() -> None:
+        replica = Gated(num_lanes=1)
+        asked = await laned(replica, "A0", "A1", "A2")
+        asked[1].cancel()  # while it waits
+        await settle()
+        assert (await replica.stats()).queued == 1
+        asked[0].cancel()  # while it runs, and while the next one is being told that it is its turn
+        await asyncio.sleep(0)
+        asked[2].cancel()
+        await settle()
+        stats = await replica.stats()
+        assert (stats.running, stats.queued) == (0, 0)
+        replica.gate.set()
+        assert (await replica.answer(chat("B0"), 5)).result.text == "B0"
+
+    asyncio.run(scenario())
+
+
+def test_a_key_holds_no_more_than_it_leaves_free() -> None:
+    async def scenario() -> None:
+        replica = Gated(num_lanes=1, max_held=6)
+        asked = await laned(replica, "A0", "A1", "A2")
+        with pytest.raises(QueueFull) as full:
+            await replica.answer(chat("A3"), 5, "A")
+        assert (full.value.queued, full.value.own) == (3, True)
+        asked += await laned(replica, "B0")
+        replica.gate.set()
+        assert (await asyncio.gather(*asked))[-1].result.text == "B0"
+
+    asyncio.run(scenario())
+
+
+def test_those_who_give_up_do_not_hide_an_engine_that_hangs() -> None:
+    """Each one leaves long before the engine counts as silent; together they tell of it."""
+
+    async def scenario() -> None:
+        replica = Gated()
+        for _ in range(4):
+            with pytest.raises(TimeoutError):
+                await replica.answer(chat("x"), 0.05)
+        assert 0.15 < replica.lanes.silent_s() < 2
+        replica.gate.set()
+        await replica.answer(chat("x"), 5)
+        assert replica.lanes.silent_s() == 0
+
+    asyncio.run(scenario())

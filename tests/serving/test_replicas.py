@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving.batching import QueueFull
+from serving.fair_queue import QueueFull
 from serving.health import EngineDead
 from serving.replicas import Answer, ImageReplica, TextReplica, _warm_up_request
 from synthseg.config.loading import load_config
@@ -204,7 +204,7 @@ def test_an_engine_call_that_never_ends_is_dead(monkeypatch: pytest.MonkeyPatch)
 
     async def scenario() -> None:
         replica = image_replica()
-        monkeypatch.setattr(replica._batcher, "busy_s", lambda: CONFIG.execution.stall_timeout_s + 1)
+        monkeypatch.setattr(replica._batcher, "silent_s", lambda: CONFIG.execution.stall_timeout_s + 1)
         await replica.check_health()
 
     asyncio.run(scenario())

@@ -15,9 +15,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from serving.http.backend import DeadlineExceeded, ModelInfo
-from serving.http.deps import AUTHENTICATED, Deps
+from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, refusal, responses
 from serving.http.models import served_model
+from serving.http.schema_bounds import check_schema
 from serving.http.schemas_text import (
     AssistantMessage,
     ChatChoice,
@@ -31,6 +32,7 @@ from serving.http.schemas_text import (
     Usage,
 )
 from serving.http.streams import DONE, EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
+from serving.keys import Tenant
 from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.ids import SEED_BITS
 
@@ -43,6 +45,7 @@ class _Plan:
     """A request that has passed every check."""
 
     model: ModelInfo
+    tenant: Tenant
     request: TextRequest
     text_field: str
     """The field that holds the text, for errors."""
@@ -67,7 +70,7 @@ Choice = Callable[[str | None, str | None], dict[str, Any]]
 
 def router(deps: Deps) -> APIRouter:
     """Routes of the language model."""
-    routes = APIRouter(tags=["text"], dependencies=AUTHENTICATED)
+    routes = APIRouter(tags=["text"])
     refusals = responses(404, 408, 409, 413, 415, 422, 503, 504)
 
     @routes.post(
@@ -83,8 +86,8 @@ def router(deps: Deps) -> APIRouter:
             **refusals,
         },
     )
-    async def chat(body: ChatCompletionRequest, request: Request) -> Response:
-        plan = _plan_chat(body, deps)
+    async def chat(body: ChatCompletionRequest, request: Request, tenant: CurrentTenant) -> Response:
+        plan = _plan_chat(body, tenant, deps)
         _log_request(request, body, plan, deps)
         if body.stream:
             return await event_stream(request, _chunks(plan, deps, "chat.completion.chunk", _delta, {"role": "assistant", "content": ""}))
@@ -103,8 +106,8 @@ def router(deps: Deps) -> APIRouter:
             **refusals,
         },
     )
-    async def complete(body: CompletionRequest, request: Request) -> Response:
-        plan = _plan_text(body, deps)
+    async def complete(body: CompletionRequest, request: Request, tenant: CurrentTenant) -> Response:
+        plan = _plan_text(body, tenant, deps)
         _log_request(request, body, plan, deps)
         before = body.prompt if body.echo else ""
         if body.stream:
@@ -119,7 +122,7 @@ def router(deps: Deps) -> APIRouter:
 async def _reply(plan: _Plan, deps: Deps) -> TextReply:
     try:
         async with asyncio.timeout(deps.serving.deadline_s):
-            reply = await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s)
+            reply = await deps.backend.complete(plan.request, deadline_s=deps.serving.deadline_s, tenant=plan.tenant.queue)
     except TimeoutError:
         raise DeadlineExceeded from None
     except RequestRefused as refused:
@@ -142,8 +145,9 @@ async def _chunks(
 
     deadline_s = deps.serving.deadline_s
     begun = False
+    told = deps.backend.stream_text(plan.request, deadline_s=deadline_s, tenant=plan.tenant.queue)
     try:
-        async with contextlib.aclosing(within(deadline_s, deps.backend.stream_text(plan.request, deadline_s=deadline_s))) as items:
+        async with contextlib.aclosing(within(deadline_s, told)) as items:
             async for item in items:
                 if not begun and opening is not None:
                     yield chunk([choice(opening, None)])
@@ -169,7 +173,7 @@ def _piece(piece: str | None, finish_reason: str | None) -> dict[str, Any]:
     return {"index": 0, "text": piece or "", "logprobs": None, "finish_reason": finish_reason}
 
 
-def _plan_chat(body: ChatCompletionRequest, deps: Deps) -> _Plan:
+def _plan_chat(body: ChatCompletionRequest, tenant: Tenant, deps: Deps) -> _Plan:
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise invalid("max_tokens", "max_tokens: is the older name of max_completion_tokens; give one of the two")
     messages = tuple(
@@ -181,18 +185,19 @@ def _plan_chat(body: ChatCompletionRequest, deps: Deps) -> _Plan:
     schema = None
     if isinstance(body.response_format, SchemaFormat):
         schema = body.response_format.json_schema.schema_
+        check_schema(schema, "response_format.json_schema.schema")
     elif body.response_format is not None and body.response_format.type == "json_object":
         schema = _ANY_OBJECT
     max_tokens = body.max_completion_tokens or body.max_tokens or _DEFAULT_MAX_TOKENS
-    return _plan(body, deps, "messages", "chatcmpl", max_tokens, messages=messages, json_schema=schema)
+    return _plan(body, tenant, deps, "messages", "chatcmpl", max_tokens, messages=messages, json_schema=schema)
 
 
-def _plan_text(body: CompletionRequest, deps: Deps) -> _Plan:
+def _plan_text(body: CompletionRequest, tenant: Tenant, deps: Deps) -> _Plan:
     _check_length("prompt", len(body.prompt), deps)
-    return _plan(body, deps, "prompt", "cmpl", body.max_tokens or 16, messages=(), prompt=body.prompt)
+    return _plan(body, tenant, deps, "prompt", "cmpl", body.max_tokens or 16, messages=(), prompt=body.prompt)
 
 
-def _plan(body: SamplingRequest, deps: Deps, text_field: str, prefix: str, max_tokens: int, **content: Any) -> _Plan:
+def _plan(body: SamplingRequest, tenant: Tenant, deps: Deps, text_field: str, prefix: str, max_tokens: int, **content: Any) -> _Plan:
     if body.stream_options is not None and not body.stream:
         raise invalid("stream_options", "stream_options: needs stream = true")
     request = TextRequest(
@@ -204,7 +209,7 @@ def _plan(body: SamplingRequest, deps: Deps, text_field: str, prefix: str, max_t
         **content,
     )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    return _Plan(served_model(deps, "text", body.model), request, text_field, f"{prefix}-{secrets.token_hex(12)}", include_usage)
+    return _Plan(served_model(deps, "text", body.model), tenant, request, text_field, f"{prefix}-{secrets.token_hex(12)}", include_usage)
 
 
 def _check_length(name: str, num_chars: int, deps: Deps) -> None:
@@ -215,11 +220,11 @@ def _check_length(name: str, num_chars: int, deps: Deps) -> None:
 def _refused(plan: _Plan, refused: RequestRefused) -> ApiError:
     """400 for what the engine cannot take: a text beyond its context, or a schema without a grammar."""
     reason = refusal(refused)
-    if plan.request.json_schema is not None and "schema" in reason:
-        return invalid("response_format", f"response_format: {reason}")
     # llama.cpp and vLLM, each in its words.
-    code = "context_length_exceeded" if "context size" in reason or "context length" in reason else "invalid_value"
-    return invalid(plan.text_field, f"{plan.text_field}: {reason}", code)
+    if "context size" in reason or "context length" in reason:
+        return invalid(plan.text_field, f"{plan.text_field}: {reason}", "context_length_exceeded")
+    field = plan.text_field if plan.request.json_schema is None else "response_format"
+    return invalid(field, f"{field}: {reason}")
 
 
 def _finish(reply: TextReply) -> Any:

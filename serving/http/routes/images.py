@@ -183,9 +183,9 @@ async def _painted(
     shown: set[int] = set()
     try:
         if body.refine:
-            plan = await _refined(plan, deps)
+            plan = await _refined(plan, tenant, deps)
         remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
-        events = deps.backend.images(plan.requests(), previews=plan.previews, deadline_s=remaining_s)
+        events = deps.backend.images(plan.requests(), previews=plan.previews, deadline_s=remaining_s, tenant=tenant.queue)
         async with contextlib.aclosing(within(remaining_s, events)) as timed:
             async for event in timed:
                 if event.final:
@@ -205,10 +205,11 @@ async def _painted(
         await asyncio.shield(deps.limits.settle_images(tenant, reserved_s, engine_s + estimate_s * len(shown)))
 
 
-async def _refined(plan: _Plan, deps: Deps) -> _Plan:
+async def _refined(plan: _Plan, tenant: Tenant, deps: Deps) -> _Plan:
     """The plan with the agent's wording of its prompt."""
     deadline_s = deps.serving.deadline_s
-    found = await before(deadline_s, deps.backend.refine(plan.prompt, plan.class_names or (), plan.seed, deadline_s=deadline_s))
+    refining = deps.backend.refine(plan.prompt, plan.class_names or (), plan.seed, deadline_s=deadline_s, tenant=tenant.queue)
+    found = await before(deadline_s, refining)
     return replace(plan, prompt=found.text, revised_prompt=found.text, refine_note=found.reason or None)
 
 

@@ -13,10 +13,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from serving.http.backend import FoundPrompt
-from serving.http.deps import AUTHENTICATED, Deps
+from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import invalid, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed
 from serving.http.streams import EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
+from serving.keys import Tenant
 from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS
 from synthseg.taxonomy import taxonomy
@@ -61,7 +62,7 @@ class PromptsReply(BaseModel):
 
 def router(deps: Deps) -> APIRouter:
     """Routes of the prompt agent."""
-    routes = APIRouter(tags=["prompts"], dependencies=AUTHENTICATED)
+    routes = APIRouter(tags=["prompts"])
 
     @routes.post(
         "/v1/prompts",
@@ -76,12 +77,12 @@ def router(deps: Deps) -> APIRouter:
             **responses(408, 409, 413, 415, 422, 503, 504),
         },
     )
-    async def find(body: PromptsRequest, request: Request) -> Response:
+    async def find(body: PromptsRequest, request: Request, tenant: CurrentTenant) -> Response:
         name = _class_name(body.class_name, deps)
         count = body.count or 4
         seed = secrets.randbits(SEED_BITS) if body.seed is None else body.seed
         request.state.log.update(class_name=name, count=count, stream=bool(body.stream))
-        found = _found(deps, name, count, seed)
+        found = _found(deps, tenant, name, count, seed)
         if body.stream:
             return await event_stream(request, _events(found, name, count, seed))
         data = await while_connected(request, _collected(found))
@@ -91,11 +92,11 @@ def router(deps: Deps) -> APIRouter:
     return routes
 
 
-async def _found(deps: Deps, class_name: str, count: int, seed: int) -> AsyncGenerator[FoundPrompt, None]:
+async def _found(deps: Deps, tenant: Tenant, class_name: str, count: int, seed: int) -> AsyncGenerator[FoundPrompt, None]:
     """The agent's prompts, at most `count`: it finishes its rounds and may accept more."""
     deadline_s = deps.serving.deadline_s
     num_found = 0
-    prompts = deps.backend.find_prompts(class_name, count, seed, deadline_s=deadline_s)
+    prompts = deps.backend.find_prompts(class_name, count, seed, deadline_s=deadline_s, tenant=tenant.queue)
     async with contextlib.aclosing(within(deadline_s, prompts)) as timed:
         async for prompt in timed:
             deps.metrics.prompts.inc()

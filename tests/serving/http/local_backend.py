@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from serving.batching import DrainBatcher, QueueFull
+from serving.batching import DrainBatcher
+from serving.fair_queue import SHARED, QueueFull
 from serving.http.backend import EngineStats, FoundPrompt, ImageEvent, ModelInfo, Overloaded, Readiness, RefinedPrompt
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
@@ -77,7 +78,9 @@ class LocalBackend:
             ModelInfo(prompts.model or prompts.engine, "text", "text"),
         ]
 
-    async def images(self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float) -> AsyncIterator[ImageEvent]:
+    async def images(
+        self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncIterator[ImageEvent]:
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[ImageEvent | BaseException] = asyncio.Queue()
 
@@ -86,9 +89,9 @@ class LocalBackend:
                 loop.call_soon_threadsafe(events.put_nowait, ImageEvent(index, image, final=False))
 
             try:
-                result, engine_s = await self.batcher.submit((request, previews, show), deadline_s)
+                result, engine_s = await self.batcher.submit((request, previews, show), deadline_s, tenant)
             except QueueFull as full:
-                events.put_nowait(Overloaded(max(full.wait_s, 1.0), full.queued))
+                events.put_nowait(Overloaded(max(full.wait_s, 1.0), full.queued, own=full.own))
             except Exception as error:  # noqa: BLE001 - handed to the reader
                 events.put_nowait(error)
             else:
@@ -108,10 +111,10 @@ class LocalBackend:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def complete(self, request: TextRequest, *, deadline_s: float) -> TextReply:
+    async def complete(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> TextReply:
         return (await asyncio.to_thread(self.text_engine.generate, [request]))[0]
 
-    async def stream_text(self, request: TextRequest, *, deadline_s: float) -> AsyncIterator[str | TextReply]:
+    async def stream_text(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | TextReply]:
         engine = self.text_engine
         if not isinstance(engine, StreamingTextEngine):
             reply = await self.complete(request, deadline_s=deadline_s)
@@ -135,7 +138,9 @@ class LocalBackend:
         finally:
             wanted = False
 
-    async def find_prompts(self, class_name: str, count: int, seed: int, *, deadline_s: float) -> AsyncIterator[FoundPrompt]:
+    async def find_prompts(
+        self, class_name: str, count: int, seed: int, *, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncIterator[FoundPrompt]:
         info = self._taxonomy.select([class_name])[0]
         section = self.config.prompts.model_copy(update={"prompts_per_class": count, "context_prompts_per_class": 0})
         infos, check = self.config.class_infos(), build_prompt_check(self.config)
@@ -155,7 +160,7 @@ class LocalBackend:
             yield FoundPrompt(row["text"], info.name, row["round"], *scores)
         await running
 
-    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float) -> RefinedPrompt:
+    async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float, tenant: str = SHARED) -> RefinedPrompt:
         check = build_prompt_check(self.config)
         refiner = PromptRefiner(self.config.prompts, self._taxonomy, self.scorer, self.text_engine.generate, check)
         better = await asyncio.to_thread(refiner.refine, prompt, self._taxonomy.select(class_names), seed)
