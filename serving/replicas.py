@@ -53,6 +53,7 @@ class _ImageJob:
 class _TextJob:
     request: TextRequest
     on_piece: OnPiece = lambda _: True
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 class _EngineReplica:
@@ -122,7 +123,7 @@ class TextReplica(_EngineReplica):
         """One reply. TimeoutError after `deadline_s`, QueueFull at once."""
         is_wanted = True
         try:
-            answer: Answer[TextReply] = await self._batcher.submit(_TextJob(request, lambda _: is_wanted), deadline_s, tenant)
+            answer: Answer[TextReply] = await self._batcher.submit(_TextJob(request, is_wanted=lambda: is_wanted), deadline_s, tenant)
             return answer
         finally:
             is_wanted = False  # an engine that tells its text piece by piece stops at its next sign of life
@@ -131,7 +132,7 @@ class TextReplica(_EngineReplica):
         """Pieces of the text as the engine writes them, where it can, then the whole answer."""
 
         def submit(show: Callable[[str], bool], is_wanted: Callable[[], bool]) -> Coroutine[Any, Any, Answer[TextReply]]:
-            return self._batcher.submit(_TextJob(request, lambda piece: show(piece) if piece else is_wanted()), deadline_s, tenant)
+            return self._batcher.submit(_TextJob(request, show, is_wanted), deadline_s, tenant)
 
         async with aclosing(_feed(submit)) as pieces:
             async for piece in pieces:
@@ -140,20 +141,16 @@ class TextReplica(_EngineReplica):
     def _run(self, jobs: Sequence[_TextJob]) -> list[Answer[TextReply]]:
         started = time.monotonic()
         if isinstance(self._engine, StreamingTextEngine):
-            replies = [self._engine.stream(job.request, self._alive(job.on_piece)) for job in jobs]
+            replies = [self._engine.stream(job.request, job.on_piece, lambda job=job: self._alive(job)) for job in jobs]  # type: ignore[misc]
         else:
             replies = self._engine.generate([job.request for job in jobs])
         share = (time.monotonic() - started) / len(jobs)
         return [Answer(reply, share) for reply in replies]
 
-    def _alive(self, on_piece: OnPiece) -> OnPiece:
-        """`on_piece`, whose calls show that the engine works."""
-
-        def shown(piece: str) -> bool:
-            self._batcher.progress()
-            return on_piece(piece)
-
-        return shown
+    def _alive(self, job: _TextJob) -> bool:
+        """Whether somebody waits for the text; an engine that asks works."""
+        self._batcher.progress()
+        return job.is_wanted()
 
 
 @serve.deployment(name=IMAGE_ENGINE, health_check_period_s=5, health_check_timeout_s=60, graceful_shutdown_timeout_s=2)

@@ -2,7 +2,8 @@
 
 Constrained decoding turns a schema into a grammar and tries the grammar's open alternatives on every token of the vocabulary. So what
 counts is how many alternatives may be open at one place. Measured on SmolLM2 with llama.cpp, in CPU seconds to the next token: 500 values
-of an enum 0.5, 1,000 values 2.6, growing with the square; 5 quantified groups inside each other 0.03, 12 of them 1.0, doubling with each.
+of an enum 0.5, 1,000 values 2.6, growing with the square; `[a-z]+` in 2 groups with `+` 0.2, in 3 of them 1.4; `[a-z]*` 16 times in a row
+0.3, 32 times minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_AT_MOST: Final = 100_000
 MAX_PATTERN_CHARS: Final = 512
 MAX_PATTERN_GROUPS: Final = 16
 """Groups inside each other."""
-MAX_PATTERN_CHOICES: Final = 32
+MAX_PATTERN_CHOICES: Final = 24
 """Places at which a pattern may go on in two ways, see `pattern_choices`."""
 
 _BRANCHES: Final = ("anyOf", "oneOf", "allOf")
@@ -57,8 +58,8 @@ def check_schema(schema: Mapping[str, Any], field: str) -> None:
 def pattern_choices(pattern: str) -> tuple[int, int]:
     """How many places of a pattern may go on in two ways, and its alternatives. ValueError names what is beyond a bound.
 
-    `X?` is one such place, besides those in X; `X*` and `X+` double those in X, as each of their rounds may end at any of them; `X{m,n}`
-    has those of n copies where X has any, else one.
+    `X?` is one such place besides those in X. `X*` and `X+` are two besides three times those in X, as each of their rounds may end at any
+    of them. `X{m,n}` has those of n copies of `X?` where X has any, else one.
     """
     num_branches = 1
     groups: list[list[int]] = [[0, 0]]  # of each open group: its choices, and those of the atom before
@@ -94,7 +95,7 @@ def pattern_choices(pattern: str) -> tuple[int, int]:
                     raise ValueError(f"counts to {most}, more than {MAX_AT_LEAST}")
                 new = most * (1 + inside) if inside else 1
             else:
-                new = 1 + inside * (1 if char == "?" else 2)
+                new = 1 + inside if char == "?" else 2 + 3 * inside
             open_group[0] += new - inside
             open_group[1] = new
             if pattern[position : position + 1] in ("?", "+"):  # lazy or possessive, which says nothing of length

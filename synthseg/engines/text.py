@@ -9,7 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from synthseg.errors import UsageProblem
 
 OnPiece = Callable[[str], bool]
-"""Takes the next piece of a text, or nothing (`""`) as a sign of life while there is none yet; False says that nobody wants the rest."""
+"""Takes the next piece of a text; False says that nobody wants the rest."""
+IsWanted = Callable[[], bool]
+"""Whether somebody still waits for the text; asked at every sign of life, also while the engine has yet to begin writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,6 @@ class TextEngine(Protocol):
 class StreamingTextEngine(TextEngine, Protocol):
     """A language model that can also tell its text while it writes it."""
 
-    def stream(self, request: TextRequest, on_piece: OnPiece) -> TextReply:
-        """The reply that `generate` gives, piece by piece first; when `on_piece` says no, what had been written until then."""
+    def stream(self, request: TextRequest, on_piece: OnPiece, is_wanted: IsWanted = lambda: True) -> TextReply:
+        """The reply that `generate` gives, piece by piece first; when one of the two says no, what had been written until then."""
         ...

@@ -16,9 +16,10 @@ from synthseg.config.loading import load_config
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.llama import LlamaEngine
 from synthseg.engines.painter import PainterEngine
-from synthseg.engines.text import TextReply, TextRequest
+from synthseg.engines.text import IsWanted, OnPiece, TextReply, TextRequest
 
 CONFIG = load_config("embedded", ["prompts.engine=template"])
+REQUEST = TextRequest(({"role": "user", "content": "Tell me about horses."},), seed=1, max_tokens=40)
 
 
 def image_replica(**limits: int) -> Any:
@@ -229,3 +230,83 @@ def test_a_diffusion_model_warms_up_at_its_own_size_with_few_steps() -> None:
     assert one_step.parameters == {"steps": 1}
     painted = _warm_up_request(CONFIG)
     assert (painted.width, painted.height) == (64, 64)
+
+
+class Deaf:
+    """A language model that says nothing and hears nothing until `go`, inside a call that cannot be ended."""
+
+    digest = "deaf"
+
+    def __init__(self) -> None:
+        self.inside, self.go = threading.Event(), threading.Event()
+
+    def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
+        return [self.stream(request, lambda _: True) for request in requests]
+
+    def stream(self, request: TextRequest, on_piece: OnPiece, is_wanted: IsWanted = lambda: True) -> TextReply:
+        self.inside.set()
+        assert self.go.wait(30)
+        is_wanted()
+        return TextReply("", "stop", 1, 0)
+
+
+@pytest.mark.parametrize("how", ["deadline", "leaves", "leaves a stream"])
+def test_a_model_that_goes_on_for_nobody_is_not_ready_and_is_replaced(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[EngineDead] = []
+    monkeypatch.setattr("serving.replicas.exit_process", died.append)
+    monkeypatch.setattr("synthseg.engines.registry.build_text_engine", lambda _: engine)
+    engine = Deaf()
+    engine.go.set()
+
+    async def ask(replica: Any) -> None:
+        if how == "leaves a stream":
+            async for _ in replica.stream(REQUEST, 60):
+                pass
+        else:
+            await replica.answer(REQUEST, 0.1 if how == "deadline" else 60)
+
+    async def scenario() -> None:
+        replica = TextReplica.func_or_class(load_config("embedded", ["serving.give_up_s=0.3"]))
+        engine.go.clear()
+        engine.inside.clear()
+        asked = asyncio.create_task(ask(replica))
+        await asyncio.to_thread(engine.inside.wait, 30)
+        await replica.check_health()
+        assert (await replica.stats()).fault == "", "somebody may be waiting for a slow engine"
+        if how != "deadline":
+            asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await replica.check_health()
+        assert not died, "it may be about to hear"
+        while not (fault := (await replica.stats()).fault):
+            await asyncio.sleep(0.01)
+        assert fault.startswith("the engine goes on with what was given up")
+        await replica.check_health()
+        assert len(died) == 1
+        engine.go.set()
+        await replica.answer(REQUEST, 5)
+        assert (await replica.stats()).fault == ""
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_a_model_that_gives_no_sign_of_life_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[EngineDead] = []
+    monkeypatch.setattr("serving.replicas.exit_process", died.append)
+    monkeypatch.setattr("synthseg.engines.registry.build_text_engine", lambda _: engine)
+    engine = Deaf()
+    engine.go.set()
+
+    async def scenario() -> None:
+        replica = TextReplica.func_or_class(load_config("embedded", ["execution.stall_timeout_s=0.2"]))
+        engine.go.clear()
+        asked = asyncio.create_task(replica.answer(REQUEST, 60))
+        while not (fault := (await replica.stats()).fault):
+            await asyncio.sleep(0.01)
+        assert fault.startswith("the engine has given no sign of life in one call for")
+        await replica.check_health()
+        assert len(died) == 1
+        engine.go.set()
+        await asked
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

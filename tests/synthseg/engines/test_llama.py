@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +182,28 @@ def test_a_gguf_of_the_hub_is_taken_at_the_revision_of_the_settings(tmp_path: Pa
     config = load_config("embedded", ["prompts.model=acme/tiny-GGUF/tiny.gguf", "prompts.revision=v1"])
     with pytest.raises(UsageProblem, match=r"'acme/tiny-GGUF/tiny\.gguf@v1' are not on this machine"):
         build_text_engine(config)
+
+
+def test_reading_a_prompt_ends_when_nobody_waits(engine: LlamaEngine) -> None:
+    """In CPU time of this process, where llama.cpp's thread works."""
+    messages = ({"role": "user", "content": "a red horse, " * 440},)  # about 1,800 tokens, read in four parts
+    begun = time.process_time()
+    signs: list[float] = []
+
+    def not_after_a_part() -> bool:
+        signs.append(time.process_time() - begun)
+        return len(signs) < 2
+
+    reply = engine.stream(TextRequest(messages, seed=1, max_tokens=4), lambda _: True, not_after_a_part)
+    assert (reply.text, len(signs)) == ("", 2)
+    assert signs[0] < signs[1] / 2, "before anything was read, and after a part"
+    engine.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=1, max_tokens=1)])
+    assert time.process_time() - begun < 2.7 * signs[1], "but the part that it had begun, it has not read on"
+
+
+def test_a_text_ends_at_the_next_piece_when_nobody_waits(engine: LlamaEngine) -> None:
+    story = TextRequest(({"role": "user", "content": "Tell a long story."},), seed=1, max_tokens=400)
+    pieces: list[str] = []
+    reply = engine.stream(story, lambda piece: pieces.append(piece) is None, lambda: len(pieces) < 3)
+    assert len(pieces) == 3
+    assert reply.text == "".join(pieces)
