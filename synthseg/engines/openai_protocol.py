@@ -58,6 +58,11 @@ def streamed(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, "stream": True, "stream_options": {"include_usage": True}}
 
 
+def whole_event(answer: Any) -> str:
+    """The line of a stream that says the whole of an answer at once."""
+    return f"{_DATA} {json.dumps(answer)}"
+
+
 def completion_reply(answer: Any) -> TextReply:
     """The first choice of an answer. Refused when it is an error or has another form."""
     raise_error(answer)
@@ -106,7 +111,7 @@ class CompletionStream:
             found = ""
             for choice in chunk.get("choices") or ():
                 self._finish = choice.get("finish_reason") or self._finish
-                delta = choice.get("delta") or {}  # null beside usage or a content filter's verdict
+                delta = choice.get("delta") or choice.get("message") or {}  # null beside usage or a content filter's verdict
                 found += _text(choice["text"] if "text" in choice else delta.get("content"))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise Refused(502, f"a chunk of the stream is none ({type(error).__name__}: {error})") from error

@@ -20,7 +20,15 @@ import httpx
 
 from synthseg.config.text import EndpointConfig
 from synthseg.engines.openai_dialect import DIALECTS, WRAPPED, Dialect, has_bare_schema, heard
-from synthseg.engines.openai_protocol import CompletionStream, Refused, completion_body, completion_reply, error_message, streamed
+from synthseg.engines.openai_protocol import (
+    CompletionStream,
+    Refused,
+    completion_body,
+    completion_reply,
+    error_message,
+    streamed,
+    whole_event,
+)
 from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import digest
@@ -170,6 +178,10 @@ class OpenAiEngine:
                 if not response.is_success:
                     await response.aread()
                 self._check_status(response)
+                if response.headers.get("content-type", "").startswith("application/json"):
+                    await response.aread()
+                    yield whole_event(_json(response))  # a server that does not stream, or its error
+                    return
                 async for line in _event_lines(response):
                     yield line
 

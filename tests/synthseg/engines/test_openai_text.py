@@ -303,3 +303,16 @@ def test_an_answer_that_is_nested_without_end_is_our_error(server: Endpoint, sta
     assert len(str(problem.value)) < 600
     server.say = lambda _: deep
     assert engine(server).generate([chat("a", json_schema=MARKS)])[0].text == deep
+
+
+def test_a_server_that_does_not_stream_tells_its_text_at_once(server: Endpoint) -> None:
+    as_json = {"content-type": "application/json; charset=utf-8"}
+    message = {"role": "assistant", "content": "A horse."}
+    usage = {"prompt_tokens": 5, "completion_tokens": 7}
+    server.faults = [Fault(200, {"choices": [{"message": message, "finish_reason": "length"}], "usage": usage}, as_json)]
+    pieces: list[Any] = []
+    told(engine(server), chat("a"), pieces)
+    assert pieces == ["A horse.", TextReply("A horse.", "length", 5, 7)]
+    server.faults = [Fault(200, {"error": {"message": "no room", "code": 503}}, as_json)]
+    with pytest.raises(RunFailure, match="no room"):
+        told(engine(server), chat("a"), [])
