@@ -15,9 +15,13 @@ from collections.abc import Callable
 from subprocess import Popen
 from typing import Any
 
+from synthseg import interrupt
+
 _POLL_S = 0.1
 _ENDING_S = 0.5
 """A signal to a whole process group ends Ray and this process together, which then says so itself."""
+_HEARING_S = 1.5
+"""Ray lets Python hear a signal once a second."""
 _DIAL_S = 5.0
 _AWAY_S = 45.0
 """A cluster's head may come back. Ray itself ends the process after 60 s (RAY_gcs_rpc_server_reconnect_timeout_s)."""
@@ -69,6 +73,13 @@ class Watch:
                     self._end(f"execution.address: the head of Ray at {address} has not answered for {_AWAY_S:g} s")
 
     def _end(self, what: str) -> None:
+        # A batch system sends its signal to every process: Ray may be gone before this one's main thread, busy inside Ray, has heard it.
+        give_up = time.monotonic() + _HEARING_S
+        while time.monotonic() < give_up:
+            if request := interrupt.asked():
+                interrupt.end_now(request)
+            if self._stopped.wait(_POLL_S):
+                return
         shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hid the cursor
         print(f"{shown}error: {what}; {self._way_out}", file=sys.stderr, flush=True)  # noqa: T201 - the process ends with it
         os._exit(1)

@@ -71,7 +71,9 @@ class Files:
             raise
         except (RunFailure, OSError) as error:
             way_out = " with --out" if self.field == "out" else ""
-            raise UsageProblem(f"{self.field}: '{self.root}' cannot be written ({error}); choose another folder{way_out}") from error
+            raise UsageProblem(
+                f"{self.field}: '{self.root}' cannot be written ({error.__cause__ or error}); choose another folder{way_out}"
+            ) from error
 
     def exists(self, name: str) -> bool:
         """Whether `name` is there."""

@@ -43,6 +43,22 @@ def test_an_end_that_comes_at_the_same_moment_says_nothing() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_signal_to_every_process_is_told_and_not_the_end_of_ray() -> None:
+    """Slurm's way: Ray is gone, and the main thread hears the signal only later, or is stuck while it puts things in order."""
+    done = ended(f"""{START}
+import os, signal
+from synthseg import interrupt
+with interrupt.remembered():
+    [process.terminate() for process in held]
+    time.sleep(1)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        time.sleep(30)
+""")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "terminated; the same command resumes\n")
+
+
 def test_a_head_elsewhere_that_goes_away_is_named() -> None:
     done = ended("""
         import socket, time
