@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from synthseg import cli
+from synthseg import cli, interrupt
 from synthseg.config import load_config
 from synthseg.errors import CorruptData, RunFailure, UsageProblem
 from synthseg.store.run_folder import RunFolder
@@ -58,6 +59,13 @@ def test_out_defaults_to_a_folder_named_after_the_preset(pipeline: dict[str, Any
     assert pipeline["out"] == "runs/embedded"
 
 
+def test_a_run_in_a_bucket_ends_with_uris(pipeline: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._guarded(["run", "--out", "memory://cli-test/run"]) == 0
+    assert "metrics  memory://cli-test/run/metrics.json\n" in capsys.readouterr().out
+    assert cli._guarded(["report", "memory://cli-test/run/"]) == 0
+    assert capsys.readouterr().out == "memory://cli-test/run/report/index.html\n"
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "line"),
     [
@@ -76,6 +84,15 @@ def test_an_error_is_one_line_and_its_exit_code(
     written = capsys.readouterr().err.splitlines()
     assert len(written) == 1
     assert written[0].startswith(line)
+
+
+def test_what_a_library_makes_of_a_signal_is_told_as_the_signal(
+    pipeline: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline["raises"] = RunFailure("ray: the worker died")
+    monkeypatch.setattr(interrupt, "_asked", [interrupt.Interrupted(signal.SIGTERM)])
+    assert cli._guarded(["run", "--out", str(tmp_path / "run")]) == 143
+    assert capsys.readouterr().err == "terminated; the same command resumes\n"
 
 
 def test_an_error_inside_a_worker_is_told_by_its_cause(

@@ -99,6 +99,12 @@ def test_content_settings_may_be_chosen(served: RunConfig) -> None:
     assert config.segmenter.text_templates == ("a {}",)
 
 
+@pytest.mark.parametrize("setting", ["segmenter.learning_rate=inf", "classifier.weight_decay=nan", "segmenter.ignore_band=-inf"])
+def test_infinity_and_nan_are_refused_by_name(served: RunConfig, setting: str) -> None:
+    with pytest.raises(UsageProblem, match=f"^{setting.partition('=')[0]}: must be"):
+        run_config(served, {"settings": [setting]})
+
+
 def test_a_wrong_setting_is_answered_with_the_nearest(served: RunConfig) -> None:
     with pytest.raises(UsageProblem, match=r"did you mean 'prompts.max_rounds'"):
         run_config(served, {"settings": ["prompts.max_roundz=2"]})

@@ -119,3 +119,22 @@ def test_a_remote_folder_is_copied_for_as_long_as_it_is_needed() -> None:
     assert not folder.exists()
     with files.local_copy("nothing") as folder:
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a#b", "a?b", "läufe", "a/", "./a/../b", "a'b\"c", "{x}", "[x]", "-x"])
+def test_any_folder_name_of_this_machine_will_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = Files(name)
+    files.prepare()
+    files.write("x/y.json", b"1")
+    assert files.read("x/y.json") == b"1"
+    assert files.names("x") == ["y.json"]
+    assert Path(files.path("x/y.json")).read_bytes() == b"1"
+    monkeypatch.chdir("/")
+    assert files.read("x/y.json") == b"1"
+
+
+def test_a_path_in_a_store_is_told_as_its_uri() -> None:
+    assert Files("memory://bucket/run/").path("metrics.json") == "memory://bucket/run/metrics.json"
+    files = Files("s3://key:secret@bucket/run?region=eu-west-1&endpoint_override=127.0.0.1:9")
+    assert files.path("a/b") == "s3://key:secret@bucket/run/a/b?region=eu-west-1&endpoint_override=127.0.0.1:9"
