@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
+from synthseg.ids import SEED_BITS
 
 ENGINE_PARAMETERS: Final = "images.parameters"
 MOST: Final[Mapping[str, float]] = {
@@ -67,7 +68,7 @@ MOST: Final[Mapping[str, float]] = {
     "execution.image_batch_size": 256,
     "execution.max_in_flight": 1024,
     "execution.stall_timeout_s": 3600,
-    "seed": (1 << 63) - 1,
+    "seed": (1 << SEED_BITS) - 1,
 }
 """Largest value, in either direction, of what has no bound in the schema itself; `serving.job_limits` puts others in place of these.
 

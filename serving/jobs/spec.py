@@ -39,7 +39,9 @@ def run_config(served: RunConfig, spec: Mapping[str, Any]) -> RunConfig:
     address = own.address or ("auto" if own.num_gpus_per_replica else "")
     machine = {"workers": own.workers, "num_gpus_per_replica": own.num_gpus_per_replica, "address": address}
     execution = config.execution.model_copy(update=machine)
-    return config.model_copy(update={"execution": execution, "serving": ServingConfig()})
+    # Of the server's own settings, a run's command checks this one against its images.
+    serving = ServingConfig(max_pixels=max(ServingConfig().max_pixels, config.images.width * config.images.height))
+    return config.model_copy(update={"execution": execution, "serving": serving})
 
 
 def _load(served: RunConfig, spec: Mapping[str, Any], settings: Sequence[str]) -> RunConfig:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, get_origin
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from serving.jobs.limits import MOST, has_bound, limits
 from serving.jobs.spec import is_open, run_config
 from synthseg.config import RunConfig, load_config
-from synthseg.config.loading import preset_names, setting_names
+from synthseg.config.loading import preset_names, setting_names, to_toml
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
@@ -40,6 +41,13 @@ def test_another_preset_comes_from_the_package_on_the_servers_machines(served: R
 
 def test_the_servers_own_settings_do_not_reach_the_runs_folder(served: RunConfig) -> None:
     assert run_config(served, {}).serving == ServingConfig()
+
+
+def test_a_run_with_large_pictures_can_be_read_by_its_command(tmp_path: Path) -> None:
+    served = load_config("embedded", ["serving.max_pixels=4194304"])
+    job = run_config(served, {"settings": ["images.width=2048", "images.height=2048"]})
+    (tmp_path / "job.toml").write_text(to_toml(job))
+    assert load_config(str(tmp_path / "job.toml")).images.width == 2048
 
 
 def test_a_run_that_needs_the_servers_gpus_joins_its_cluster() -> None:
