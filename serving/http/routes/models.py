@@ -44,9 +44,9 @@ def router(deps: Deps) -> APIRouter:
 
     @routes.get("/v1/models/{model_id:path}", summary="One model", responses=responses(404))
     async def get_model(model_id: str) -> Model:
-        for kind in get_args(ModelKind):
-            if found := find_model(deps, kind, model_id):
-                return _model(found, model_id)
+        own = next((info for info in deps.backend.models() if info.model_id == model_id), None)
+        if found := own or next(filter(None, (find_model(deps, kind, model_id) for kind in get_args(ModelKind))), None):
+            return _model(found, model_id)
         raise not_found(f"The model '{model_id}' is not served here; GET /v1/models lists those that are.", code="model_not_found")
 
     return routes

@@ -211,6 +211,13 @@ def test_aliases_are_a_setting(configure: Callable[..., RunConfig]) -> None:
         assert client.post("/v1/chat/completions", json={**ask, "model": "studio-1"}).status_code == 404
 
 
+def test_a_model_s_own_name_comes_before_an_alias(configure: Callable[..., RunConfig]) -> None:
+    config = configure('serving.image_model_aliases=["t*"]')
+    with TestClient(create_app(LocalBackend(config), None, config)) as client:
+        found = [client.get(f"/v1/models/{name}").json() for name in ("template", "turbo")]
+        assert [(model["root"], model["kind"]) for model in found] == [("template", "text"), ("painter", "image")]
+
+
 def test_an_alias_can_be_retrieved_and_is_not_listed(client: TestClient) -> None:
     found = client.get("/v1/models/dall-e-3").json()
     assert (found["id"], found["root"], found["kind"]) == ("dall-e-3", "painter", "image")
