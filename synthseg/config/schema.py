@@ -259,7 +259,8 @@ class ExecutionConfig(Section):
     max_in_flight: int = Field(default=32, gt=0)
     """Requests one stage worker keeps open at the engine replicas."""
     stall_timeout_s: float = Field(default=300.0, gt=0)
-    """No sample, training step or start of the replicas for this long ends the run, with the stacks of its processes."""
+    """No sample, training step or start of the replicas for this long ends the run, with the stacks of its processes; so does a Ray of
+    one's own that has not started by then."""
     num_gpus_per_replica: float = Field(default=0.0, ge=0)
     """GPUs of an image replica and of each device of a vLLM replica. Below 1 it leaves a stage worker room on the same GPU. Where it is not
     0, a worker of the stages without engines takes a whole GPU."""

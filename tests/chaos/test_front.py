@@ -122,6 +122,25 @@ def test_kill_9_between_client_and_gateway_is_hardly_seen(server: LiveServer, na
 
 
 def test_4300_half_open_connections_leave_a_lone_request_its_answer(server: LiveServer) -> None:
+    with half_open(server) as first:
+        answered_at_once(server)
+        first.settimeout(30)
+        assert b" 408 " in first.recv(100)
+
+
+def test_serves_own_proxy_bears_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
+    with live_server(tmp_path, *SETTINGS) as server:
+        assert not server.haproxy_pids()
+        with half_open(server) as first:
+            answered_at_once(server)
+            first.settimeout(30)
+            assert first.recv(100) == b""
+
+
+@contextmanager
+def half_open(server: LiveServer) -> Iterator[socket.socket]:
+    """4,300 connections that have begun a request and do not end it; the first of them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 12_000:
         pytest.skip(f"one process may have {hard} open files here")
@@ -129,17 +148,16 @@ def test_4300_half_open_connections_leave_a_lone_request_its_answer(server: Live
     host, port = server.url.removeprefix("http://").split(":")
     try:
         with ExitStack() as keep:
-            first = None
-            for _ in range(4300):
-                sock = keep.enter_context(socket.create_connection((host, int(port))))
+            made = [keep.enter_context(socket.create_connection((host, int(port)))) for _ in range(4300)]
+            for sock in made:
                 sock.sendall(b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\n")
-                first = first or sock
-            started = time.monotonic()
-            reply = httpx.post(f"{server.url}/v1/images/generations", json={"prompt": PROMPT, "size": "64x64"}, timeout=30)
-            assert reply.status_code == 200
-            assert time.monotonic() - started < 3
-            assert first is not None
-            first.settimeout(30)
-            assert b" 408 " in first.recv(100)
+            yield made[0]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def answered_at_once(server: LiveServer) -> None:
+    started = time.monotonic()
+    reply = httpx.post(f"{server.url}/v1/images/generations", json={"prompt": PROMPT, "size": "64x64"}, timeout=30)
+    assert reply.status_code == 200
+    assert time.monotonic() - started < 3
