@@ -26,6 +26,7 @@ from serving.edge.replies import write_error_files
 
 _START_S = 20.0
 _POLL_S = 0.02
+_TALK_S = 5.0
 _PAUSES_S = (0.0, 0.1, 0.3, 1.0)
 """Before a HAProxy that has died is started again, by how many have died in a row before they were `_LIVED_S` old."""
 _LIVED_S = 10.0
@@ -118,7 +119,9 @@ class Front:
         """Answer one `launcher.py`: where Serve asks, and where HAProxy answers; or what is wrong with its configuration."""
         self._awaited(asyncio.current_task())
         try:
-            text = Path(json.loads(await reader.readline())["file"]).read_text(encoding="utf-8")
+            async with asyncio.timeout(_TALK_S):
+                asked = await reader.readline()
+            text = Path(json.loads(asked)["file"]).read_text(encoding="utf-8")
             told = {"asked_at": str(admin_socket(text)), "admin": str(self._place.admin)}
             await self._apply(text)
         except (OSError, ValueError) as error:
@@ -173,11 +176,12 @@ class Front:
     async def _answering(self) -> int | None:
         """The process that answers at the admin socket."""
         try:
-            reader, writer = await asyncio.open_unix_connection(self._place.admin)
-            writer.write(b"show info\n")
-            lines = (await reader.read()).decode().splitlines()
-            writer.close()
-        except OSError:
+            async with asyncio.timeout(_TALK_S):
+                reader, writer = await asyncio.open_unix_connection(self._place.admin)
+                writer.write(b"show info\n")
+                lines = (await reader.read()).decode().splitlines()
+                writer.close()
+        except OSError:  # TimeoutError is one
             return None
         return next((int(line.removeprefix("Pid: ")) for line in lines if line.startswith("Pid: ")), None)
 

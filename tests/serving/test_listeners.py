@@ -55,7 +55,7 @@ def test_behind_an_open_address_nothing_but_the_front_is_open(tmp_path: Path) ->
 
 
 def test_a_run_is_reached_on_loopback_only(tmp_path: Path) -> None:
-    small = command(*arguments(tmp_path / "out", "--until", "classifier"))
+    small = command(*arguments(tmp_path / "out", "--until", "relabel"))
     with subprocess.Popen(small, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8") as run:
         most, outside = 0, {}
 

@@ -183,3 +183,14 @@ def test_no_haproxy_outlives_a_server_that_is_killed(folder: Path) -> None:
         (pid,) = (int(word) for word in server.stdout.readline().split())
         server.kill()
     until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_one_who_says_nothing_at_the_control_does_not_hold_the_end_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.edge.front._TALK_S", 0.5)
+    with front(folder) as made, socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(made.control))
+        time.sleep(0.1)
+        started = time.monotonic()
+        made.stop(1.0)
+        assert time.monotonic() - started < 5.0
+        made.stop = lambda _: None  # type: ignore[method-assign]
