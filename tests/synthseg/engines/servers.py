@@ -1,6 +1,6 @@
 """What servers of OpenAI's protocol refuse and how they answer, as their users and documentation report it.
 
-Each row holds what a server was seen to do, with its source. The error bodies are the servers' own.
+Each row holds what its sources report, error bodies included; what they do not report is taken to be OpenAI's form.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _mistral(name: str) -> Refuse:
         if name not in body:
             return None
         detail = [{"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": body[name]}]
-        return Fault(422, {"object": "error", "message": {"detail": detail}, "type": "invalid_request_error", "param": None, "code": None})
+        return Fault(422, {"detail": detail})
 
     return refuse
 
@@ -210,7 +210,7 @@ SERVERS: Final = (
     Server(
         "Mistral",
         (
-            "https://github.com/editor-code-assistant/eca/issues/231",
+            "https://github.com/langchain-ai/langchain-azure/issues/82",
             "https://github.com/infiniflow/ragflow/pull/14805",
             "https://github.com/agentjido/req_llm/issues/742",
         ),
@@ -257,19 +257,19 @@ SERVERS: Final = (
     ),
     Server(
         "Anthropic",
-        ("https://docs.anthropic.com/en/api/openai-sdk", "https://github.com/Vali-98/ChatterUI/issues/564"),
+        ("https://docs.anthropic.com/en/api/openai-sdk", "https://github.com/iOfficeAI/AionUi/issues/2081"),
         (
             when(
                 lambda body: "temperature" in body and "top_p" in body,
                 Fault(
                     400,
                     {
+                        "type": "error",
                         "error": {
-                            "code": None,
-                            "message": "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
                             "type": "invalid_request_error",
-                            "param": None,
-                        }
+                            "message": "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+                        },
+                        "request_id": "req_1",
                     },
                 ),
             ),
@@ -337,6 +337,13 @@ SERVERS: Final = (
         ("https://docs.ollama.com/api/openai-compatibility",),
         shape=Shape(beside={"reasoning": _THOUGHT}),
         answers="`reasoning`",
+    ),
+    Server(
+        "Ollama 0.5",
+        ("https://github.com/ollama/ollama/issues/8185",),
+        (when(has_keyword("pattern"), Fault(400, {"error": "invalid JSON schema in format"})),),
+        ("gets no pattern",),
+        answers="an error as a string, no word on what it does not support",
     ),
     Server(
         "LM Studio",
