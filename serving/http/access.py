@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.http import logs
 from serving.http.address import is_own_name
 from serving.http.errors import ApiError, too_many, unexpected
+from serving.http.key_watch import KeyWatch
 from serving.http.limits import Limits
 from serving.http.middleware import route_path
 from serving.keys import LOCAL, KeyStore, Tenant, tenant_of
@@ -36,6 +37,7 @@ class AccessMiddleware:
         self._keys = keys
         self._limits = limits
         self._serving = serving
+        self._watch = KeyWatch(keys)
         self._open: Counter[str] = Counter()
         """Requests under way, by tenant."""
 
@@ -53,6 +55,7 @@ class AccessMiddleware:
             try:
                 tenant = state["tenant"] = self._tenant(Headers(scope=scope), state["request_id"])
                 held.enter_context(self._place(tenant))
+                state["key_ended"] = held.enter_context(self._watch.watched(tenant))
                 await self._limits.admit_request(tenant, state["headers"])
             except ApiError as refusal:
                 await refusal.response()(scope, receive, send)

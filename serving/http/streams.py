@@ -16,11 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from serving.http.backend import DeadlineExceeded
 from serving.http.errors import translate, unexpected
+from serving.http.key_watch import revoked
 
 Answer = TypeVar("Answer")
 
 HEARTBEAT_S: Final = 15.0
 """Silence after which a comment is sent, so that proxies keep the connection."""
+_LAST_WORD_S: Final = 5.0
+"""Time for the last event of a stream whose key has been revoked."""
 DONE: Final = "[DONE]"
 """Last data of OpenAI's text streams."""
 
@@ -57,16 +60,19 @@ class Event:
 
 
 async def while_connected(request: Request, work: Awaitable[Answer]) -> Answer:
-    """The result of `work`, which is cancelled the moment the client goes away (ClientGone). The body must have been read."""
+    """The result of `work`, which is cancelled the moment the client goes away (ClientGone) or its key is revoked (ApiError 401). The body
+    must have been read.
+    """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request.receive))
+    ended = _key_ended(request.scope)
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
+        await asyncio.wait((task, gone, ended), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise revoked() if ended.done() else ClientGone
     finally:
-        await stop(task, gone)
+        await stop(task, gone, ended)
 
 
 async def before(deadline_s: float, work: Coroutine[Any, Any, Answer]) -> Answer:
@@ -152,32 +158,36 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run as an ASGI application."""
-        gone = asyncio.ensure_future(_disconnected(receive))
-        sender = asyncio.ensure_future(self._send_all(scope, send))
+        gone, ended = asyncio.ensure_future(_disconnected(receive)), _key_ended(scope)
+        sender = asyncio.ensure_future(self._send_all(scope, send, ended))
         try:
-            await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sender, gone, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done() and not sender.done():  # it sends the reason, unless its reader has stopped reading
+                await asyncio.wait((sender, gone), timeout=_LAST_WORD_S, return_when=asyncio.FIRST_COMPLETED)
             if not sender.done():
                 raise ClientGone
             sender.result()
         except OSError:
             raise ClientGone from None
         finally:
-            await stop(sender, gone, self._first)
+            await stop(sender, gone, ended, self._first)
             await self._pump.stop()
 
-    async def _send_all(self, scope: Scope, send: Send) -> None:
+    async def _send_all(self, scope: Scope, send: Send, ended: asyncio.Future[Any]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with contextlib.aclosing(self._chunks(scope)) as chunks:
+        async with contextlib.aclosing(self._chunks(scope, ended)) as chunks:
             async for chunk in chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _chunks(self, scope: Scope) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, scope: Scope, ended: asyncio.Future[Any]) -> AsyncGenerator[bytes, None]:
         following = self._first
         try:
             while True:
-                while not (await asyncio.wait((following,), timeout=HEARTBEAT_S))[0]:
+                while not (await asyncio.wait((following, ended), timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                     yield b": still working\n\n"
+                if ended.done():
+                    raise revoked()
                 event = following.result()
                 if event is None:
                     return
@@ -192,6 +202,11 @@ class EventStream(Response):
             yield Event(known.body.model_dump(), "error").encode()
         finally:
             following.cancel()
+
+
+def _key_ended(scope: Scope) -> asyncio.Future[Any]:
+    """Done once the key of this request is revoked; `AccessMiddleware` watches it."""
+    return asyncio.ensure_future(scope.get("state", {}).get("key_ended", asyncio.Event()).wait())
 
 
 async def _disconnected(receive: Receive) -> None:
