@@ -28,6 +28,7 @@ from torch import Tensor
 
 from benchmarks.machine import machine, peak_memory_bytes, write_results
 from synthseg.engines.open_clip_scorer import BATCH_SIZE, OpenClipScorer
+from synthseg.machine.precision import Precision, autocast, resolve
 from synthseg.models.decoder import Decoder
 from synthseg.models.encoder import FrozenClipEncoder
 from synthseg.models.losses import LossWeights, decoder_losses
@@ -52,7 +53,7 @@ def shares(ours: Callable[[], int], bare: Callable[[], int], device: str) -> dic
     return {**found, "share": statistics.median(ratios), "share_min": min(ratios), "share_max": max(ratios)}
 
 
-def scoring(scorer: OpenClipScorer, precision: str, num_images: int, side: int, device: str) -> dict[str, float]:
+def scoring(scorer: OpenClipScorer, precision: Precision, num_images: int, side: int, device: str) -> dict[str, float]:
     """Images a second, resized from `side` px."""
     images = [np.random.default_rng(i).integers(0, 256, (side, side, 3), dtype=np.uint8) for i in range(num_images)]
     model, loaded = cast(Any, scorer.loaded.model), scorer.loaded
@@ -65,16 +66,16 @@ def scoring(scorer: OpenClipScorer, precision: str, num_images: int, side: int, 
         for start in range(0, num_images, BATCH_SIZE):
             resized = [cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images[start : start + BATCH_SIZE]]
             batch = torch.from_numpy(np.stack(resized)).to(device).permute(0, 3, 1, 2).float() / 255
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(precision, torch.device(device)):
                 rows.append(model.encode_image((batch - mean) / std, normalize=True))
         return len(torch.cat(rows).float().cpu().numpy())
 
     return shares(lambda: len(scorer.embed_images(images)), bare, device)
 
 
-def training_step(model: torch.nn.Module, size: int, batch: int, device: str) -> dict[str, float]:
+def training_step(model: torch.nn.Module, size: int, batch: int, device: str, precision: Precision) -> dict[str, float]:
     """Images a second of one decoder step on images of the tower's own size."""
-    encoder = FrozenClipEncoder(model, bf16=True).to(device)
+    encoder = FrozenClipEncoder(model, precision=precision).to(device)
     images = torch.rand(batch, 3, size, size, device=device)
     target = torch.randint(NUM_CLASSES + 1, (batch, size, size), device=device)
     weights = LossWeights(0.1, 0.1, 4)
@@ -90,7 +91,7 @@ def training_step(model: torch.nn.Module, size: int, batch: int, device: str) ->
 
         def step() -> int:
             tokens = tokens_of()
-            with torch.autocast(device, dtype=torch.bfloat16):
+            with encoder.autocast():
                 logits, fused = decoder([tokens], grid)
             full = [F.interpolate(x.float(), size=(size, size), mode="bilinear", align_corners=False) for x in logits]
             optimizer.zero_grad(set_to_none=True)
@@ -105,7 +106,7 @@ def training_step(model: torch.nn.Module, size: int, batch: int, device: str) ->
         tokens: list[Tensor] = []
         hooks = [blocks[0].register_forward_pre_hook(lambda _, args: tokens.append(args[0][:, skip:]))]
         hooks += [block.register_forward_hook(lambda _, __, out: tokens.append(out[:, skip:])) for block in blocks]
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with encoder.autocast():
             visual((images - encoder.mean) / encoder.std)
         for hook in hooks:
             hook.remove()
@@ -138,10 +139,12 @@ def main() -> None:
     measured: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         weights = "" if arguments.model == "embedded" else random_weights(arguments.model, Path(folder))
-        for precision in ("fp32", "bf16"):
-            scorer = OpenClipScorer(arguments.model, weights, device, cast(Any, precision))
+        best = resolve("auto", device)
+        precisions: tuple[Precision, ...] = ("fp32",) if best == "fp32" else ("fp32", "bf16")
+        for precision in precisions:
+            scorer = OpenClipScorer(arguments.model, weights, device, precision)
             measured[f"scoring {precision}"] = scoring(scorer, precision, arguments.num_images, arguments.side, device)
-    measured["training step bf16"] = training_step(scorer.loaded.model, scorer.loaded.image_size[0], arguments.batch, device)
+    measured[f"training step {best}"] = training_step(scorer.loaded.model, scorer.loaded.image_size[0], arguments.batch, device, best)
     for name, found in measured.items():
         spread = f"{found['share_min']:.3f}-{found['share_max']:.3f}"
         print(f"{name:20} {found['ours_per_s']:9.1f} images/s, {found['share']:.3f} of the bare loop ({spread})")

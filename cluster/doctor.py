@@ -22,6 +22,7 @@ from synthseg.gpus import gpus
 from synthseg.hub.cache import cache_root
 from synthseg.hub.catalogue import weights_of
 from synthseg.hub.ids import is_local
+from synthseg.machine.precision import cpu_has_bf16, emulated, resolve
 from synthseg.sizing.estimate import needed_memory_gb
 from synthseg.sizing.placement import num_cpus, stage_shortage, stage_wishes, whole_gpus, widest
 from synthseg.stages import Stage
@@ -75,7 +76,7 @@ def checks(config: RunConfig, out: str = "runs", *, alone: bool = True) -> list[
         found.append(_embedded_clip())
     found += _weights(config)
     found.append(_remote(out) if "://" in out else _folder(Path(out)))
-    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config)]
+    found += [_shared_memory(), _object_store(config), _cores(config), _memory(), *_gpu(config), _precision(config)]
     alone = alone and not config.execution.address
     if alone:
         found += _room(config)
@@ -301,6 +302,24 @@ def _gpu(config: RunConfig) -> Iterator[Check]:
     if (_version("torch") or "").endswith("+cpu"):
         yield Check("torch for GPUs", "fail", f"torch {_version('torch')} cannot use them", "pip install torch from its CUDA index")
     yield from _gpu_memory(config, max(one.num_bytes for one in found) / _GB)
+
+
+def _precision(config: RunConfig) -> Check:
+    """What the networks compute in here, and why."""
+    asked = config.precisions()
+    if gpus():
+        import torch
+
+        on_gpu = torch.cuda.is_available()
+        kind, has = ("cuda", resolve("auto", "cuda") == "bf16") if on_gpu else ("cpu", cpu_has_bf16())
+    else:
+        kind, has = "cpu", cpu_has_bf16()
+    used = {name.partition(".")[0]: resolve(setting, kind) for name, setting in asked.items()}
+    kinds = set(used.values())
+    said = kinds.pop() if len(kinds) == 1 else ", ".join(f"{name} {precision}" for name, precision in used.items())
+    detail = f"{said}; this {'GPU' if kind == 'cuda' else 'CPU'} has {'' if has else 'no '}bf16 units"
+    slow = emulated(asked) if kind == "cpu" else ""
+    return Check("precision", "warn", slow.rpartition("; ")[0], slow.rpartition("; ")[2]) if slow else Check("precision", "ok", detail)
 
 
 def _gpu_memory(config: RunConfig, largest_gb: float) -> Iterator[Check]:

@@ -20,6 +20,7 @@ from synthseg.errors import CorruptData
 from synthseg.evaluation.average_precision import mean_average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import encode_png
+from synthseg.machine.precision import used_here
 from synthseg.progress import Progress
 from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
@@ -76,7 +77,15 @@ class EvaluationWorker:
         for n, index in enumerate(chunk.column("index").to_pylist()):
             if index < NUM_SHOWN:
                 shown.append(self._keep(samples[n].name, images[n], truths[n], predictions["segmenter"][n], predictions["control"][n]))
-        return {"matrices": matrices, "probabilities": probabilities.tolist(), "present": present, "shown": shown, "count": len(samples)}
+        precision = used_here(self._config.segmenter.precision)
+        return {
+            "precision": precision,
+            "matrices": matrices,
+            "probabilities": probabilities.tolist(),
+            "present": present,
+            "shown": shown,
+            "count": len(samples),
+        }
 
     def _keep(
         self, name: str, image: NDArray[np.uint8], truth: NDArray[np.uint8], prediction: NDArray[np.uint8], control: NDArray[np.uint8]
@@ -99,6 +108,7 @@ def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: 
     present: list[list[bool]] = []
     shown: list[dict[str, str]] = []
     for result in stream(EvaluationWorker, {"out": folder.out}, chunks):
+        folder.note_precision("evaluate", [result["precision"]])
         for name, matrix in matrices.items():
             matrix.merge(np.asarray(result["matrices"][name], np.int64))
         probabilities += result["probabilities"]

@@ -26,6 +26,7 @@ from synthseg.image_codec import decode_rgb
 from synthseg.labels.probabilities import ClassHead
 from synthseg.labels.pseudo import pseudo_labels
 from synthseg.labels.selection import UNSAFE, select
+from synthseg.machine.precision import used_here
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
 from synthseg.report.cut_prompts import CUT_PROMPTS
@@ -71,7 +72,7 @@ class ImageWorker:
             }
             table = samples(rows, "key", "prompt", "image", "score", "labels", "outcome")
             marker = self._folder.shards.publish("images", name, table, stats)
-        return {"shard": name, "stats": marker.stats}
+        return {"shard": name, "stats": marker.stats, "precision": used_here(self._config.scoring.precision)}
 
     def _make(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
         """The rows with their images and scores, and the number of images whose prompt the engine read a part of only."""

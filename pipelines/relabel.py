@@ -14,6 +14,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
 from synthseg.labels.folds import fold_of
 from synthseg.labels.relabel import relabel
+from synthseg.machine.precision import used_here
 from synthseg.models.classifier import CHECKPOINTS, load_classifier
 from synthseg.records import outcome, samples
 from synthseg.stacks import register
@@ -45,7 +46,7 @@ class RelabelWorker:
             "reasons": dict(Counter(row["outcome"]["reason"] for row in relabelled if row["outcome"]["reason"])),
         }
         self._folder.shards.publish("labels", name, samples(relabelled, "key", "labels", "outcome"), stats)
-        return {"shard": name, "stats": stats}
+        return {"shard": name, "stats": stats, "precision": used_here(self._config.classifier.precision)}
 
     def _relabel(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         classes = self._config.class_infos()

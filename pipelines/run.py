@@ -28,6 +28,8 @@ from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset
 from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
+from synthseg.gpus import gpus
+from synthseg.machine.precision import emulated
 from synthseg.models.identity import weights_digests
 from synthseg.progress import Progress
 from synthseg.report import build_report
@@ -123,6 +125,7 @@ class _Run:
             self.progress.advance("images", ok=done)
             for row in self.stream(Stage.images, images.ImageWorker, {"out": self.folder.out}, pending):
                 self.folder.event("shard_published", stage="images", shard=row["shard"])
+                self.folder.note_precision("images", [row["precision"]])
                 self.progress.advance("images", **row["stats"]["outcomes"])
             release(image_app(self.config))
 
@@ -138,6 +141,7 @@ class _Run:
         with self.training_folder("classifier") as out, self.stage("classifier", config.classifier.folds):
             trained = train_classifier(config, kept, out, config.execution.workers)
             self.progress.advance("classifier", ok=config.classifier.folds)
+        self.folder.note_precision("classifier", trained.precision)
         self.folder.update_metrics({"classifier": {"curve": trained.curve}})
         if pending:
             checkpoints = [path.name for path in trained.checkpoints]
@@ -145,6 +149,7 @@ class _Run:
                 arguments = {"out": self.folder.out, "checkpoints": checkpoints}
                 for row in self.stream(Stage.relabel, relabel.RelabelWorker, arguments, pending):
                     self.folder.event("shard_published", stage="labels", shard=row["shard"])
+                    self.folder.note_precision("relabel", [row["precision"]])
                     self.progress.advance("relabel", **row["stats"]["outcomes"])
         self.folder.update_metrics({"labels": label_metrics(config, self.folder)})
 
@@ -157,6 +162,7 @@ class _Run:
         with self.training_folder("segmenter") as out, self.stage("segmenter", self.config.segmenter.iterations):
             trained = train_segmenter(self.config, images.training_samples(self.folder), out, self.config.execution.workers)
             self.progress.advance("segmenter", ok=self.config.segmenter.iterations)
+        self.folder.note_precision("segmenter", trained.precision)
         self.folder.update_metrics({"segmenter": {"curve": trained.curves}})
 
     def evaluate(self) -> None:
@@ -197,6 +203,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     check_dataset(config)
     if _needs_prompts(config, out):
         check_endpoint(config)
+    _warn(config, progress)
     folder = RunFolder.create(out, config)
     folder.hold_to_weights(weights_digests(config))
     run = _Run(config, folder, progress)
@@ -222,6 +229,12 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
     return RunResult(out, metrics, str(build_report(out)))
 
 
+def _warn(config: RunConfig, progress: Progress) -> None:
+    """Say what will be slow. The machines of another cluster are not known here."""
+    if not (config.execution.address or gpus()) and (slow := emulated(config.precisions())):
+        progress.message(f"warning: {slow}")
+
+
 def _needs_prompts(config: RunConfig, out: str) -> bool:
     """Whether the text engine will be asked. Looks before the folder is made: one that was made for a wrong address would hold to it."""
     try:
@@ -239,6 +252,7 @@ def evaluate_pipeline(out: str, *, verbose: bool, progress: Progress) -> None:
         raise UsageProblem(f"out: '{out}' has no trained segmenter yet; finish it with: synthseg run --out {out}")
     check_requirements(config, "run")
     check_dataset(config)
+    _warn(config, progress)
     folder.hold_to_weights(weights_digests(config))
     with full_disk_named(), ray_session(config, verbose=verbose):
         _Run(config, folder, progress).evaluate()

@@ -27,6 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "synthseg.errors",
         "synthseg.gpus",
         "synthseg.hub",
+        "synthseg.machine",
         "synthseg.sizing",
         "synthseg.stages",
         "synthseg.store.files",

@@ -7,6 +7,7 @@ seed, fold and position alone, and gradients are sums over the global batch, so 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +32,18 @@ from synthseg.labels.folds import fold_of
 from synthseg.models.augment import change_looks
 from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
 from synthseg.stacks import stacks_folder
-from training.loop import Curves, beat, epoch_order, one_thread_on_cpu, read_curves, schedule, write_whole
+from training.loop import (
+    Curves,
+    beat,
+    begin,
+    earlier_identities,
+    epoch_order,
+    identity,
+    one_thread_on_cpu,
+    read_curves,
+    schedule,
+    write_whole,
+)
 from training.trainer import train_workers
 
 REPORT_EVERY = 5
@@ -53,6 +65,8 @@ class ClassifierResult:
     curve: list[dict[str, float]]
     """Lines with fold, iteration, loss (mean of an image) and learning_rate."""
     seconds: float
+    precision: tuple[str, ...] = ()
+    """What this start's workers computed in, such as "fp32 on cpu"; nothing where every fold was finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +90,14 @@ def train_classifier(config: RunConfig, rows: pa.Table, out_dir: Path, num_worke
     started = time.perf_counter()
     data = fold_data(config, rows)
     section = config.classifier
-    fingerprint = training_fingerprint(config, data)
+    fingerprints = training_fingerprints(config, data)
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    pending = [fold for fold in range(section.folds) if not _is_finished(checkpoint_path(out_dir, fold), fingerprint)]
-    if pending:
-        _train_folds(config, data, pending, out_dir, fingerprint, num_workers)
+    pending = [fold for fold in range(section.folds) if not _is_finished(checkpoint_path(out_dir, fold), fingerprints)]
+    precision = _train_folds(config, data, pending, out_dir, fingerprints[0], num_workers) if pending else ()
     curve = [line for fold in range(section.folds) for line in read_curves(_curve_path(out_dir, fold))]
-    return ClassifierResult([checkpoint_path(out_dir, fold) for fold in range(section.folds)], curve, time.perf_counter() - started)
+    checkpoints = [checkpoint_path(out_dir, fold) for fold in range(section.folds)]
+    return ClassifierResult(checkpoints, curve, time.perf_counter() - started, precision)
 
 
 def checkpoint_path(out_dir: Path, fold: int) -> Path:
@@ -106,14 +120,17 @@ def fold_data(config: RunConfig, rows: pa.Table) -> FoldData:
     return FoldData([row["image"]["bytes"] for row in ordered], labels, folds)
 
 
-def training_fingerprint(config: RunConfig, data: FoldData) -> str:
-    """Identity of a training: settings, images, labels and folds. A checkpoint carries it in its metadata."""
+def training_fingerprints(config: RunConfig, data: FoldData) -> list[str]:
+    """Identity of a training: settings, images, labels and folds. A checkpoint carries it in its metadata. After it those of earlier
+    versions.
+    """
     images = [image_sha256(encoded) for encoded in data.encoded]
-    section = config.classifier.model_dump(mode="json")
-    return digest("classifier", section, list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
+    sections = [identity(config.classifier), *earlier_identities(config.classifier)]
+    rest = (list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
+    return [digest("classifier", section, *rest) for section in sections]
 
 
-def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> None:
+def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> tuple[str, ...]:
     num_workers = min(num_workers, config.classifier.batch_size)
     settings = {
         "config": config.model_dump(mode="json"),
@@ -122,7 +139,7 @@ def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: P
         "out_dir": str(out_dir),
         "fingerprint": fingerprint,
     }
-    train_workers(
+    return train_workers(
         "classifier",
         _train_worker,
         settings,
@@ -140,6 +157,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     data: FoldData = ray.get(settings["data"][0])
     context = train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
+    begin(Path(settings["out_dir"]), rank, config.classifier.precision)
     for fold in settings["folds"]:
         _train_fold(config, data, fold, Path(settings["out_dir"]), settings["fingerprint"], rank, world)
 
@@ -231,11 +249,11 @@ def _curve_path(out_dir: Path, fold: int) -> Path:
     return out_dir / f"fold-{fold}.jsonl"
 
 
-def _is_finished(path: Path, fingerprint: str) -> bool:
+def _is_finished(path: Path, fingerprints: Collection[str]) -> bool:
     if not path.is_file():
         return False
     try:
         with safe_open(path, framework="pt") as file:
-            return cast(dict[str, str], file.metadata() or {}).get(FINGERPRINT) == fingerprint
+            return cast(dict[str, str], file.metadata() or {}).get(FINGERPRINT) in fingerprints
     except SafetensorError:
         return False

@@ -1,7 +1,7 @@
 """Trains the embedded CLIP on painted scenes: `python -m training.clip --out runs/clip`. The same command resumes.
 
-Two single-thread workers under Ray Train (gloo), bfloat16 arithmetic, AdamW, an average of the weights over time. Most samples are
-seen small (96 pixels), the last ones at the native 128: convolutions and interpolated positions carry over.
+Two single-thread workers under Ray Train (gloo), bfloat16 arithmetic where the CPU has it, AdamW, an average of the weights over time.
+Most samples are seen small (96 pixels), the last ones at the native 128: convolutions and interpolated positions carry over.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from synthseg.machine.precision import Setting
 from synthseg.weights import EMBEDDED_CLIP
 from training.clip_data import ClipData, ClipSampler, render_images
 from training.clip_objective import ClipObjective, LossWeights
@@ -60,6 +61,7 @@ class ClipTrainingConfig:
     ema_decay: float = 0.998
     checkpoint_s: float = 300.0
     workers: int = 2
+    precision: Setting = "auto"
     seed: int = 2012
     loss: LossWeights = field(default_factory=LossWeights)
 
@@ -106,7 +108,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.manual_seed(config.seed)
-    objective = ClipObjective(new_clip(), config.loss)
+    objective = ClipObjective(new_clip(), config.loss, precision=config.precision)
     optimizer = build_optimizer(objective, config)
     average = {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()}
     state_path = Path(config.out) / STATE_NAME
@@ -255,6 +257,7 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=ClipTrainingConfig.num_images)
     parser.add_argument("--num-samples", type=int, default=ClipTrainingConfig.num_samples)
     parser.add_argument("--workers", type=int, default=ClipTrainingConfig.workers)
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default=ClipTrainingConfig.precision)
     parser.add_argument("--publish", action="store_true", help="put the finished weights into the package")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -265,6 +268,7 @@ def main() -> None:
             num_images=arguments.num_images,
             num_samples=arguments.num_samples,
             workers=arguments.workers,
+            precision=arguments.precision,
         )
     )
     if arguments.publish:

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthseg.machine.precision import Setting, autocast
+
 MAX_REGIONS = 4
 
 
@@ -72,12 +74,12 @@ def encode_short(text: nn.Module, tokens: Tensor) -> Tensor:
 class ClipObjective(nn.Module):
     """An open_clip model and its training loss."""
 
-    def __init__(self, clip: nn.Module, weights: LossWeights, top_share: float = 0.06, bf16: bool = True) -> None:
+    def __init__(self, clip: nn.Module, weights: LossWeights, top_share: float = 0.06, precision: Setting = "auto") -> None:
         super().__init__()
         self.clip = clip
         self.weights = weights
         self.top_share = top_share
-        self.bf16 = bf16
+        self.precision = precision
         self.patch_scale = nn.Parameter(torch.tensor(2.5))
         self.patch_bias = nn.Parameter(torch.tensor(-4.0))
         self.caption_scale = nn.Parameter(torch.tensor(2.5))
@@ -92,7 +94,7 @@ class ClipObjective(nn.Module):
         images = ((batch.images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         short_texts = (batch.class_texts, batch.negated_texts, batch.place_texts)
         short = nn.utils.rnn.pad_sequence([row for part in short_texts for row in part], batch_first=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with autocast(self.precision, images.device):
             tokens = clip.visual.head(clip.visual.trunk.forward_features(images)).float()
             class_texts, negated, places = encode_short(clip.text, short).split([len(part) for part in short_texts])
             captions = encode_short(clip.text, batch.captions)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from synthseg.config.schema import PRECISION
+from synthseg.config.section import Section
+from synthseg.machine.precision import Setting, used_here
 from synthseg.store.disk import full_disk_named
 from synthseg.store.files import write_local
 
 _LOG = logging.getLogger("synthseg.training")
 
 HEARTBEAT = "alive"
-"""Files of this name and a worker's rank carry, in their time, when it last got on."""
+"""Files of this name and a worker's rank carry, in their time, when it last got on, and in their text the precision it computes in."""
 
 
 def one_thread_on_cpu() -> None:
@@ -29,6 +32,16 @@ def one_thread_on_cpu() -> None:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
+
+
+def identity(section: Section) -> dict[str, Any]:
+    """What of a section's settings decides its training: all but the precision, which follows the hardware."""
+    return section.model_dump(mode="json", exclude={PRECISION})
+
+
+def earlier_identities(section: Section) -> list[dict[str, Any]]:
+    """`identity` as versions took it that counted the precision in: a training of theirs is the same one, whichever it was."""
+    return [section.model_copy(update={PRECISION: precision}).model_dump(mode="json") for precision in ("bf16", "fp32")]
 
 
 def schedule(iteration: int, num_iterations: int, warmup: int) -> float:
@@ -65,6 +78,16 @@ def beat(out_dir: Path, rank: int) -> None:
     (out_dir / f"{HEARTBEAT}-{rank}").touch()
 
 
+def begin(out_dir: Path, rank: int, setting: Setting) -> None:
+    """The first `beat` of a worker, which also says what it computes in where the configuration says `setting`."""
+    (out_dir / f"{HEARTBEAT}-{rank}").write_text(used_here(setting), encoding="utf-8")
+
+
+def told_precisions(out_dir: Path) -> tuple[str, ...]:
+    """What the workers of the training in `out_dir` have said in `begin`, each kind once."""
+    return tuple(sorted({told for path in out_dir.glob(f"{HEARTBEAT}-*") if (told := path.read_text(encoding="utf-8"))}))
+
+
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a resumable state at once."""
     # torch's own writer hides why it could not write.
@@ -73,8 +96,8 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state of an earlier, killed run; None where there is none or it belongs to another training.
+def load_state(path: Path, fingerprints: Collection[str]) -> dict[str, Any] | None:
+    """The state of an earlier, killed run; None where there is none or it belongs to a training that is none of `fingerprints`.
 
     One that cannot be read is none, either: it is removed, and a warning names it.
     """
@@ -88,7 +111,7 @@ def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
         _LOG.warning("%s: cannot be read (%s: %s); the training starts from its beginning", path, type(error).__name__, why[0][:200])
         path.unlink(missing_ok=True)
         return None
-    return cast("dict[str, Any]", state) if found == fingerprint else None
+    return cast("dict[str, Any]", state) if found in fingerprints else None
 
 
 class Curves:

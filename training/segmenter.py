@@ -39,7 +39,10 @@ from synthseg.stacks import stacks_folder
 from training.loop import (
     Curves,
     beat,
+    begin,
+    earlier_identities,
     epoch_order,
+    identity,
     load_state,
     one_thread_on_cpu,
     read_curves,
@@ -77,6 +80,8 @@ class SegmenterResult:
     checkpoint: Path
     curves: list[dict[str, float]]
     seconds: float
+    precision: tuple[str, ...] = ()
+    """What this start's workers computed in, such as "fp32 on cpu"; nothing where the training was finished."""
 
 
 def train_segmenter(
@@ -98,20 +103,20 @@ def train_segmenter(
     started = time.perf_counter()
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    fingerprint = training_fingerprint(config, samples, num_workers)
-    finished = load_state(out_dir / STATE, fingerprint)
+    fingerprints = training_fingerprints(config, samples, num_workers)
+    finished = load_state(out_dir / STATE, fingerprints)
     if finished and finished["iteration"] == config.segmenter.iterations and (out_dir / CHECKPOINT).exists():
         return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), 0.0)
     (out_dir / CHECKPOINT).unlink(missing_ok=True)
     settings = {
         "config": config.model_dump(mode="json"),
         "shares": [ray.put(list(samples[rank::num_workers])) for rank in range(num_workers)],
-        "fingerprint": fingerprint,
+        "fingerprints": fingerprints,
         "out_dir": str(out_dir),
         "checkpoint_every": checkpoint_every,
         "load_parts": load_parts,
     }
-    train_workers(
+    precision = train_workers(
         "segmenter",
         _train_worker,
         settings,
@@ -120,7 +125,7 @@ def train_segmenter(
         stall_timeout_s=config.execution.stall_timeout_s,
         stacks=stacks_folder(config.fingerprint()),
     )
-    return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), time.perf_counter() - started)
+    return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), time.perf_counter() - started, precision)
 
 
 def check_samples(config: RunConfig, samples: Sequence[TrainingSample]) -> None:
@@ -133,10 +138,11 @@ def check_samples(config: RunConfig, samples: Sequence[TrainingSample]) -> None:
         raise UsageProblem("segmenter: no image has a present class; lower relabel.present_threshold")
 
 
-def training_fingerprint(config: RunConfig, samples: Sequence[TrainingSample], num_workers: int) -> str:
-    """Identity of a training: settings, images, labels, masks, and how they are shared out."""
+def training_fingerprints(config: RunConfig, samples: Sequence[TrainingSample], num_workers: int) -> list[str]:
+    """Identity of a training: settings, images, labels, masks, and how they are shared out. After it those of earlier versions."""
     content = [(image_sha256(s.encoded), s.label, None if s.mask is None else image_sha256(s.mask.tobytes())) for s in samples]
-    return digest(config.segmenter.model_dump(mode="json"), list(config.classes), config.seed, content, num_workers)
+    sections = [identity(config.segmenter), *earlier_identities(config.segmenter)]
+    return [digest(section, list(config.classes), config.seed, content, num_workers) for section in sections]
 
 
 class Share:
@@ -191,11 +197,12 @@ def _train_worker(settings: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     config = RunConfig.model_validate(settings["config"])
     device, out_dir = get_device(), Path(settings["out_dir"])
+    begin(out_dir, rank, config.segmenter.precision)
     parts: FrozenParts = settings["load_parts"](config, device)
     started = time.perf_counter()
     share = Share(ray.get(settings["shares"][rank]), parts, config, lambda: beat(out_dir, rank))
     masks_s = time.perf_counter() - started
-    trainer = _Trainer(config, parts, device, settings["fingerprint"], out_dir)
+    trainer = _Trainer(config, parts, device, settings["fingerprints"], out_dir)
     size = share_of_batch(config.segmenter.batch_size, rank, world)
     curves = Curves(out_dir / CURVES, trainer.iteration) if rank == 0 else None
     started = time.perf_counter()
@@ -217,16 +224,16 @@ def _train_worker(settings: dict[str, Any]) -> None:
 class _Trainer:
     """Decoder, its moving average, optimizer and iteration: all that a state holds."""
 
-    def __init__(self, config: RunConfig, parts: FrozenParts, device: torch.device, fingerprint: str, out_dir: Path) -> None:
+    def __init__(self, config: RunConfig, parts: FrozenParts, device: torch.device, fingerprints: list[str], out_dir: Path) -> None:
         self._section, self._parts, self._device = config.segmenter, parts, device
-        self._fingerprint, self._out_dir = fingerprint, out_dir
+        self._fingerprint, self._out_dir = fingerprints[0], out_dir
         torch.manual_seed(derive_seed("decoder", config.seed))
         self._decoder: Decoder = build_decoder(parts, config).to(device)
         self._average = copy.deepcopy(self._decoder).eval().requires_grad_(False)
         self._base_rate = self._section.learning_rate * (self._section.batch_size / REFERENCE_BATCH) ** 0.5
         self._optimizer = torch.optim.AdamW(self._decoder.parameters(), lr=self._base_rate, weight_decay=self._section.weight_decay)
         self.iteration = 0
-        if state := load_state(out_dir / STATE, fingerprint):
+        if state := load_state(out_dir / STATE, fingerprints):
             self._decoder.load_state_dict(state["decoder"])
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
@@ -248,7 +255,7 @@ class _Trainer:
             group["lr"] = self.learning_rate
         layers, grid = self._parts.layers(images)
         self._model.train()
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=section.precision == "bf16"):
+        with self._parts.clip.autocast():
             logits, fused = self._model(layers, grid)
         logits = [F.interpolate(x.float(), size=target.shape[-2:], mode="bilinear", align_corners=False) for x in logits]
         if self.iteration >= section.self_training_start * section.iterations:

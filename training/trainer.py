@@ -19,7 +19,7 @@ from synthseg.errors import RunFailure
 from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.files import sweep_local
-from training.loop import HEARTBEAT
+from training.loop import HEARTBEAT, told_precisions
 from training.own_process import own_process
 
 CPUS_PER_WORKER = 0.5
@@ -43,8 +43,9 @@ def train_workers(
     *,
     stall_timeout_s: float,
     stacks: Path,
-) -> None:
+) -> tuple[str, ...]:
     """Run `worker(settings)` on `num_workers` workers and wait for all; each has a GPU where the cluster has enough of them.
+    What they computed in, as they said in `training.loop.begin`.
 
     What the training leaves, the workers write themselves: Ray's own files below `out_dir` go in the end. Needs a Ray cluster
     that is up. RunFailure, named after `name`, when a worker fails, when the cluster has no room for the workers, or when none of
@@ -67,9 +68,11 @@ def train_workers(
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
     sweep_local(out_dir)
+    _forget_workers(out_dir)
     try:
         with own_process(_fit, trainer, stall_timeout_s) as fitted:
             _wait(name, fitted, out_dir, stall_timeout_s, stacks)
+        return told_precisions(out_dir)
     except (train.TrainingFailedError, ray.exceptions.RayError) as error:
         if type(getattr(error, "controller_failure", None)).__name__ == "WorkerGroupStartupTimeoutError":
             room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
@@ -83,8 +86,12 @@ def train_workers(
         raise RunFailure(f"{name} training failed: {_reason(error)}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        for path in out_dir.glob(f"{HEARTBEAT}-*"):
-            path.unlink(missing_ok=True)
+        _forget_workers(out_dir)
+
+
+def _forget_workers(out_dir: Path) -> None:
+    for path in out_dir.glob(f"{HEARTBEAT}-*"):
+        path.unlink(missing_ok=True)
 
 
 def _beats(out_dir: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What a run is, as frozen models. Every number the paper leaves open is a field here, with its unit in the name.
 
 `execution` and `serving` say how work is carried out (workers, batches, time limits, the HTTP endpoint); they never change a
-sample, so they stay out of the fingerprint.
+sample, so they stay out of the fingerprint. So does `precision`, which follows the hardware: a run goes on on another machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from synthseg.config.section import Section
 from synthseg.config.serving import ServingConfig
 from synthseg.config.text import EndpointConfig, VllmConfig
 from synthseg.ids import digest
+from synthseg.machine.precision import Setting
 from synthseg.taxonomy import ClassInfo, TaxonomyName, taxonomy
 
 
@@ -139,8 +140,9 @@ class ScoringConfig(Section):
     """open_clip model name; `embedded` is the one in the package."""
     weights: str = ""
     """A file, or one of open_clip's tags for the model's name."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of matrix products over images; texts, on whose cosines prompts are accepted, are always fp32."""
+    precision: Setting = "auto"
+    """Of matrix products over images: auto is bf16 where the hardware has units for it, else fp32. Texts, on whose cosines prompts are
+    accepted, are always fp32."""
     keep_per_prompt: int = Field(default=2, gt=0)
     min_class_score: float = Field(default=0.0)
     """Class-relative threshold: z-score of an asked class among all classes of the same image, in logits; needs no other image."""
@@ -168,8 +170,8 @@ class ClassifierConfig(Section):
     """With adaptive_k a class is pooled over all patches that reach this share of its best one."""
     opinion_scale: float = Field(default=1.0, gt=0)
     """The trained model judges images at this multiple of `image_size`: above 1 a small object covers more patches."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Of matrix products; weights, losses and optimizer state stay fp32."""
+    precision: Setting = "auto"
+    """Of matrix products, as in scoring; weights, losses and optimizer state stay fp32."""
     contrast_weight: float = Field(default=0.01, ge=0)
     contrast_confidence: float = Field(default=0.85, gt=0.5, lt=1)
 
@@ -195,8 +197,8 @@ class SegmenterConfig(Section):
     dino_weights: str = ""
     normalization: Literal["clip", "imagenet"] = "clip"
     """Pixel statistics of the CLIP encoder: the model's own, or ImageNet's (WeCLIP, ExCEL)."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Of matrix products; weights, losses and optimizer state stay fp32."""
+    precision: Setting = "auto"
+    """Of matrix products, as in scoring; weights, losses and optimizer state stay fp32."""
     text_templates: tuple[str, ...] = ("a clean origami {}.",)
     """Each holds one {} for the class words; embeddings are averaged."""
     crop_size: int = Field(gt=0)
@@ -274,6 +276,9 @@ class ExecutionConfig(Section):
 
 NOT_CONTENT: Final = ("execution", "serving")
 """Sections that never change a sample."""
+PRECISION: Final = "precision"
+"""The setting of each section with a network that is left to the hardware, and is no part of any identity."""
+_WITH_NETWORKS: Final = ("scoring", "classifier", "segmenter")
 
 
 class RunConfig(Section):
@@ -298,9 +303,18 @@ class RunConfig(Section):
         """The chosen classes. Vectors with a K axis follow this order; K = len(classes)."""
         return taxonomy(self.taxonomy).select(self.classes)
 
+    def content(self) -> dict[str, Any]:
+        """What the run is, as JSON: every section but NOT_CONTENT, and no precision."""
+        left_out: dict[str, Any] = {**dict.fromkeys(NOT_CONTENT, True), **{section: {PRECISION} for section in _WITH_NETWORKS}}
+        return self.model_dump(mode="json", exclude=left_out)
+
     def fingerprint(self) -> str:
-        """Identity of the run's content: every section but NOT_CONTENT."""
-        return digest("run", self.model_dump(mode="json", exclude=set(NOT_CONTENT)))
+        """Identity of the run's content."""
+        return digest("run", self.content())
+
+    def precisions(self) -> dict[str, Setting]:
+        """The precision asked for, by the setting's name."""
+        return {f"{section}.{PRECISION}": getattr(self, section).precision for section in _WITH_NETWORKS}
 
     def generation_fingerprint(self) -> str:
         """Identity of what decides prompts and images, so that a change of label or training settings keeps every image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from synthseg.engines.scorer import Embeddings
 from synthseg.errors import UsageProblem
+from synthseg.machine.precision import Setting, autocast
 from synthseg.models.clip_loading import LoadedClip, load_open_clip
 from synthseg.models.text_cache import cached_embeddings
 from synthseg.prefetch import prefetched
@@ -23,8 +24,6 @@ BATCH_SIZE = 64
 AHEAD = 2
 """Batches that are resized while one is in the model."""
 MAX_THREADS = 4
-
-Precision = Literal["fp32", "bf16"]
 
 
 class OpenClipScorer:
@@ -37,12 +36,12 @@ class OpenClipScorer:
     which prompts a run accepts, which should not hang on the machine's kind.
     """
 
-    def __init__(self, model: str, weights: str = "", device: str = "", precision: Precision = "fp32") -> None:
+    def __init__(self, model: str, weights: str = "", device: str = "", precision: Setting = "auto") -> None:
         """`device` empty takes the GPU where there is one."""
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.loaded: LoadedClip = load_open_clip(model, weights, str(self._device))
         self.digest = self.loaded.digest
-        self._bf16 = precision == "bf16"
+        self._precision = precision
         self._clip = cast(Any, self.loaded.model)
         self.logit_scale = float(self._clip.logit_scale.exp())
         bias = self._clip.logit_bias
@@ -74,7 +73,7 @@ class OpenClipScorer:
         batches = [images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
         rows = []
         for pixels in prefetched(self._resized, batches, self._threads, AHEAD):
-            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            with autocast(self._precision, self._device):
                 rows.append(self._clip.encode_image(self._normalised(pixels)))
         return self._finish(rows)
 

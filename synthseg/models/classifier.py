@@ -25,6 +25,7 @@ from synthseg.config.schema import ClassifierConfig, RunConfig
 from synthseg.engines.scorer import Embeddings
 from synthseg.errors import CorruptData, UsageProblem
 from synthseg.labels.probabilities import TEMPLATES
+from synthseg.machine.precision import autocast
 from synthseg.models.clip_loading import LoadedClip, load_open_clip
 from synthseg.models.patch_contrast import patch_contrast
 from synthseg.models.prototypes import build_prototypes
@@ -73,7 +74,7 @@ class PatchClassifier(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Patch tokens (B, N, C) and their class probabilities (B, N, K), float32, for RGB images (B, 3, S, S) in 0..255."""
         images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with autocast(self.config.precision, images.device):
             tokens = self.trunk.forward_features(images)[:, self.trunk.num_prefix_tokens :]
         tokens = tokens.float()
         return tokens, self.head(tokens).sigmoid()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthseg.machine.precision import Setting, autocast
 from synthseg.models.tower import Grid, Tower, clip_tower
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,11 +47,11 @@ class FrozenEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tower: Tower, modules: nn.Module, mean: Sequence[float], std: Sequence[float], bf16: bool) -> None:
+    def __init__(self, tower: Tower, modules: nn.Module, mean: Sequence[float], std: Sequence[float], precision: Setting) -> None:
         super().__init__()
         self._modules_held = modules.eval().requires_grad_(False)
         self.tower = tower
-        self.bf16 = bf16
+        self.precision = precision
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -69,8 +70,9 @@ class FrozenEncoder(nn.Module):
         super().train(False)
         return self
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.mean.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+    def autocast(self) -> torch.autocast:
+        """The context in which this encoder computes, and what is built on it should."""
+        return autocast(self.precision, self.mean.device)
 
     def _embed(self, images: Tensor) -> tuple[Tensor, Grid]:
         return self.tower.embed((images - self.mean) / self.std)
@@ -79,7 +81,7 @@ class FrozenEncoder(nn.Module):
     def layers(self, images: Tensor) -> tuple[list[Tensor], Grid]:
         """Patch tokens (B, N, C) before the first and after each block, and the grid (h, w)."""
         skip = self.tower.num_prefix
-        with self._autocast():
+        with self.autocast():
             x, grid = self._embed(images)
             tokens = [x[:, skip:]]
             for block in self.tower.blocks:
@@ -102,10 +104,10 @@ class FrozenClipEncoder(FrozenEncoder):
         seed_blocks: int = 5,
         affinity_blocks: int = 8,
         normalization: Normalization = "clip",
-        bf16: bool = False,
+        precision: Setting = "auto",
     ) -> None:
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if normalization == "imagenet" else own_statistics(clip_model)
-        super().__init__(clip_tower(clip_model), cast(nn.Module, clip_model.visual), mean, std, bf16)
+        super().__init__(clip_tower(clip_model), cast(nn.Module, clip_model.visual), mean, std, precision)
         depth = len(self.tower.blocks)
         self.seed_blocks = min(seed_blocks, depth)
         self.affinity_blocks = min(affinity_blocks, depth)
@@ -116,7 +118,7 @@ class FrozenClipEncoder(FrozenEncoder):
         skip, depth = self.tower.num_prefix, len(self.tower.blocks)
         attentions: list[Tensor] = []
         second: Tensor | None = None
-        with self._autocast():
+        with self.autocast():
             x, grid = self._embed(images)
             tokens = [x[:, skip:]]
             for index, block in enumerate(self.tower.blocks):

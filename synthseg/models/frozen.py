@@ -97,8 +97,7 @@ def load_frozen(
         section.num_attributes,
         np.random.default_rng(derive_seed("attributes", config.seed)),
     )
-    bf16 = section.precision == "bf16"
-    encoder = FrozenClipEncoder(model, section.seed_blocks, section.affinity_blocks, section.normalization, bf16).to(device)
+    encoder = FrozenClipEncoder(model, section.seed_blocks, section.affinity_blocks, section.normalization, section.precision).to(device)
     return FrozenParts(encoder, _load_dino(section, device) if section.mode == "clip_dino" else None, prototypes, model)
 
 
@@ -107,4 +106,4 @@ def _load_dino(section: SegmenterConfig, device: torch.device) -> FrozenEncoder:
         raise UsageProblem("segmenter.dino_model: mode clip_dino needs a timm model name, such as vit_base_patch14_dinov2.lvd142m")
     trunk: Any = load_timm(section.dino_model, section.dino_weights, "segmenter.dino_model")
     tower = TimmTower(trunk, trunk.pretrained_cfg["input_size"][-1])
-    return FrozenEncoder(tower, trunk, IMAGENET_MEAN, IMAGENET_STD, section.precision == "bf16").to(device)
+    return FrozenEncoder(tower, trunk, IMAGENET_MEAN, IMAGENET_STD, section.precision).to(device)

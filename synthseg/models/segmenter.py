@@ -67,7 +67,7 @@ class Segmenter:
             scaled = resize_to_stride(images, scale, self._parts.stride)
             for flipped in (False, True) if flip else (False,):
                 layers, grid = self._parts.layers(scaled.flip(-1) if flipped else scaled)
-                with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._parts.clip.bf16):
+                with self._parts.clip.autocast():
                     each, _ = self._decoder(layers, grid)
                 mean = torch.stack(each).float().mean(dim=0)
                 mean = F.interpolate(mean.flip(-1) if flipped else mean, size=images.shape[-2:], mode="bilinear", align_corners=False)

@@ -48,6 +48,7 @@ def render(found: Findings) -> str:
         config=found.config,
         toml=to_toml(found.config),
         started=_date(found.first_event_s),
+        precision=_precision(found.run),
         notes=found.notes,
         headline=_headline(found),
         cards=_cards(metrics),
@@ -69,6 +70,18 @@ def render(found: Findings) -> str:
         legend=_legend(found),
         seconds=_seconds(metric(metrics, "stage_seconds") or {}),
     )
+
+
+def _precision(run: Mapping[str, Any]) -> str:
+    """What the networks computed in: in one word where all did alike, else stage by stage. Empty where nothing is noted."""
+    noted: dict[str, set[str]] = {}
+    for start in run.get("hardware") or ():
+        for stage, used in (start.get("precision") or {}).items():
+            noted.setdefault(stage, set()).update(used)
+    kinds = set().union(*noted.values())
+    if len(kinds) <= 1:
+        return next(iter(kinds), "")
+    return ", ".join(f"{stage} {' and '.join(sorted(used))}" for stage, used in noted.items())
 
 
 def _date(seconds: float | None) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
 from pydantic import ValidationError
 
 from synthseg import __version__
-from synthseg.config.schema import NOT_CONTENT, RunConfig
+from synthseg.config.schema import PRECISION, RunConfig
 from synthseg.config.section import STORED
 from synthseg.errors import CorruptData, UsageProblem
 from synthseg.store.files import Files
@@ -24,6 +25,8 @@ METRICS = "metrics.json"
 EVENTS = "events.jsonl"
 _SCORER = "scorer_digest"
 """Where earlier versions noted the weights of scoring.model."""
+_HARDWARE = "hardware"
+"""What the hardware decided, one entry a start."""
 _VERSIONED = (
     "torch",
     "ray",
@@ -47,6 +50,7 @@ class RunFolder:
         self.out = out
         self.files = Files(out)
         self.shards = ShardStore(self.files)
+        self._opened = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @classmethod
     def create(cls, out: str, config: RunConfig) -> RunFolder:
@@ -64,7 +68,7 @@ class RunFolder:
             return folder
         before = folder.config()
         if before.fingerprint() != config.fingerprint():
-            changes = "; ".join(differences(before.model_dump(mode="json"), config.model_dump(mode="json")))
+            changes = "; ".join(differences(before.content(), config.content()))
             raise UsageProblem(f"out: '{out}' holds another run ({changes}); use another --out, or the same settings to resume")
         folder.event("run_resumed", fingerprint=config.fingerprint())
         return folder
@@ -89,7 +93,9 @@ class RunFolder:
         """The resolved configuration the run was started with. CorruptData when run.json cannot be read, or only by another version."""
         record = self.record()
         try:
-            return RunConfig.model_validate(record["config"], context=STORED)
+            return RunConfig.model_validate(
+                record["config"] if _HARDWARE in record else _left_to_hardware(record["config"]), context=STORED
+            )
         except ValidationError as error:
             version = (record.get("versions") or {}).get("synthseg", "an unknown version")
             field = ".".join(str(part) for part in error.errors()[0]["loc"])
@@ -115,6 +121,20 @@ class RunFolder:
                 )
         if begun_with != record.get("weights"):
             record["weights"] = begun_with
+            self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
+
+    def note_precision(self, stage: str, used: Iterable[str]) -> None:
+        """Note in run.json what the networks of `stage` computed in (such as "fp32 on cpu") since this folder was opened."""
+        record = self.record()
+        if _HARDWARE not in record:
+            record |= {"config": _left_to_hardware(record["config"]), _HARDWARE: []}
+        starts: list[dict[str, Any]] = record[_HARDWARE]
+        if not starts or starts[-1]["opened"] != self._opened:
+            starts.append({"opened": self._opened, PRECISION: {}})
+        noted: dict[str, list[str]] = starts[-1][PRECISION]
+        together = sorted({*noted.get(stage, []), *used})
+        if together and together != noted.get(stage):
+            noted[stage] = together
             self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
 
     def event(self, kind: str, **details: Any) -> None:
@@ -167,21 +187,28 @@ class RunFolder:
             "fingerprint": config.fingerprint(),
             "generation_fingerprint": config.generation_fingerprint(),
             "seed": config.seed,
+            _HARDWARE: [],
             "versions": {"synthseg": __version__, "python": platform.python_version(), **_versions()},
         }
         self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Lines `a.b: 1 -> 2` for every content key in which two resolved configurations differ."""
+    """Lines `a.b: 1 -> 2` for every key in which the contents of two configurations differ."""
     for key in sorted({*before, *after}):
-        if not prefix and key in NOT_CONTENT:
-            continue
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from differences(old, new, f"{prefix}{key}.")
         elif old != new:
             yield f"{prefix}{key}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def _left_to_hardware(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of an earlier version, whose default was bf16 on any hardware: nobody may have asked for it."""
+    return {
+        name: {**section, PRECISION: "auto"} if isinstance(section, Mapping) and section.get(PRECISION) == "bf16" else section
+        for name, section in config.items()
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -13,13 +13,14 @@ from huggingface_hub import constants
 from PIL import Image
 
 from cluster import doctor
-from cluster.doctor import checks
+from cluster.doctor import Check, checks
 from synthseg import cli
 from synthseg.config import load_config
 from synthseg.config.loading import preset_names
 from synthseg.errors import RunFailure
 from synthseg.gpus import Gpu
 from synthseg.hub.catalogue import weights_of
+from synthseg.machine import precision as machine_precision
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +126,23 @@ def test_gpu_memory_is_held_against_what_the_preset_wants(num_bytes: int, status
     assert found["GPU"].status == "ok"
     assert "NVIDIA Something" in found["GPU"].detail
     assert found["GPU memory"].status == status
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"), [("avx2", "fp32; this CPU has no bf16 units"), ("avx2 amx_bf16", "bf16; this CPU has bf16 units")]
+)
+def test_the_precision_of_this_machine_is_named(flags: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_precision, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+    monkeypatch.setattr(doctor, "gpus", tuple)
+    monkeypatch.setattr(machine_precision, "_device_has_bf16", lambda kind: machine_precision.cpu_has_bf16())
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert doctor._precision(load_config("embedded")) == Check("precision", "ok", precision)
+    asked = doctor._precision(load_config("embedded", ["classifier.precision=bf16"]))
+    assert asked.status == ("ok" if "amx" in flags else "warn")
+    if asked.status == "warn":
+        assert "classifier.precision = bf16" in asked.detail
+        assert asked.fix == "set it to auto"
 
 
 def test_a_taken_port_names_its_holder() -> None:

@@ -14,6 +14,7 @@ from pipelines import run as module
 from pipelines.prompts import shard_name
 from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
+from synthseg.machine import precision
 from synthseg.progress import SilentProgress
 from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
@@ -147,3 +148,26 @@ def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypat
     monkeypatch.setattr(module._Run, "prompts", full)
     with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/ray/session'; free some and run the same command again$"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
+
+
+class _Said(SilentProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(("setting", "flags", "num_lines"), [("bf16", "avx2", 1), ("bf16", "avx2 amx_bf16", 0), ("auto", "avx2", 0)])
+def test_bf16_on_a_cpu_without_it_is_one_warning(
+    setting: str, flags: str, num_lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(module, "gpus", lambda: ())
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    said = _Said()
+    settings = [f"{section}.precision={setting}" for section in ("classifier", "segmenter")]
+    module._warn(load_config("embedded", settings), said)
+    assert len(said.lines) == num_lines
+    assert all("classifier.precision, segmenter.precision = bf16" in line for line in said.lines)

@@ -6,14 +6,14 @@ import pytest
 import ray
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
 from synthseg.labels.folds import fold_of
 from synthseg.models.classifier import load_classifier, new_classifier
 from synthseg.records import samples
-from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprint
+from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints
 
 SIZE = 32
 
@@ -89,7 +89,7 @@ def test_nothing_to_learn_from_is_said_before_training(config, tmp_path):
 def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_path):
     table = rows(64)
     data = fold_data(config, table)
-    fingerprint = training_fingerprint(config, data)
+    fingerprint, before_bf16, before_fp32 = training_fingerprints(config, data)
     # What a kill leaves: fold 0 finished, fold 1 half written, Ray's own files.
     finished = new_classifier(config).state_dict()
     save_file(finished, checkpoint_path(tmp_path, 0), metadata={"fingerprint": fingerprint})
@@ -112,6 +112,11 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     decoded = [cv2.imdecode(np.frombuffer(data.encoded[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in unseen]
     assert (model.probabilities(decoded).argmax(axis=1) == data.labels[unseen].argmax(axis=1)).mean() > 0.9
 
+    assert found.precision == ("fp32 on cpu",)
+
+    # A fold of an earlier version, which counted the precision in, is finished all the same.
+    for fold, earlier in enumerate((before_bf16, before_fp32)):
+        save_file(load_file(checkpoint_path(tmp_path, fold)), checkpoint_path(tmp_path, fold), metadata={"fingerprint": earlier})
     # Nothing left to do: no training starts, even without any cluster. Other labels are another training.
     assert train_classifier(config, table, tmp_path, 2).curve == found.curve
-    assert training_fingerprint(config, fold_data(config, rows(60))) != fingerprint
+    assert training_fingerprints(config, fold_data(config, rows(60)))[0] != fingerprint

@@ -71,7 +71,7 @@ def image(seed: int) -> np.ndarray:
 
 def test_scoring_at_224_px(config: RunConfig) -> None:
     scorer = build_scorer(config)
-    assert config.scoring.precision == "bf16"
+    assert config.scoring.precision == "auto"
     assert scorer.logit_bias is None
     embeddings = scorer.embed_images([image(i) for i in range(3)])
     assert embeddings.shape == (3, 512)

@@ -38,13 +38,13 @@ def test_epoch_order_visits_all_once_a_pass_however_it_is_cut() -> None:
 
 def test_state_comes_back_for_its_own_training_only(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
-    assert load_state(path, "a") is None
+    assert load_state(path, ["a"]) is None
     save_state(path, {"iteration": 3, "weights": {"w": torch.ones(2)}, "fingerprint": "a"})
-    state = load_state(path, "a")
+    state = load_state(path, ["a"])
     assert state is not None
     assert state["iteration"] == 3
     assert torch.equal(state["weights"]["w"], torch.ones(2))
-    assert load_state(path, "b") is None
+    assert load_state(path, ["b", "c"]) is None
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 
@@ -86,7 +86,7 @@ def test_a_full_disk_keeps_the_old_state_and_says_so(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFull, match=r"state\.pt.*free some"):
         save_state(path, {"iteration": 2, "fingerprint": "a"})
-    assert load_state(path, "a") == {"iteration": 1, "fingerprint": "a"}
+    assert load_state(path, ["a"]) == {"iteration": 1, "fingerprint": "a"}
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 

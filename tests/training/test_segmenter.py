@@ -12,10 +12,11 @@ import torch
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
+from synthseg.ids import digest, image_sha256
 from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.models.segmenter import Segmenter
 from tests.small_models import random_parts, small_config
-from training.segmenter import CHECKPOINT, STATE, Share, TrainingSample, check_samples, train_segmenter, training_fingerprint
+from training.segmenter import CHECKPOINT, STATE, Share, TrainingSample, check_samples, train_segmenter, training_fingerprints
 
 
 def run_config(iterations: int = 8) -> RunConfig:
@@ -95,17 +96,28 @@ def test_given_masks_are_used_and_missing_ones_made() -> None:
 
 
 def test_fingerprint_changes_with_settings_labels_and_masks() -> None:
-    base = training_fingerprint(run_config(), SAMPLES, 2)
-    assert base == training_fingerprint(run_config(), SAMPLES, 2)
+    base, *_ = training_fingerprints(run_config(), SAMPLES, 2)
+    assert base == training_fingerprints(run_config(), SAMPLES, 2)[0]
     relabelled = [replace(SAMPLES[0], label=(-1, 0)), *SAMPLES[1:]]
     unmasked = [replace(SAMPLES[0], mask=None), *SAMPLES[1:]]
     others = {
-        training_fingerprint(run_config(9), SAMPLES, 2),
-        training_fingerprint(run_config(), relabelled, 2),
-        training_fingerprint(run_config(), unmasked, 2),
-        training_fingerprint(run_config(), SAMPLES, 1),
+        training_fingerprints(run_config(9), SAMPLES, 2)[0],
+        training_fingerprints(run_config(), relabelled, 2)[0],
+        training_fingerprints(run_config(), unmasked, 2)[0],
+        training_fingerprints(run_config(), SAMPLES, 1)[0],
     }
     assert len(others | {base}) == 5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_is_no_other_training_and_that_of_an_earlier_version_goes_on(precision: str) -> None:
+    config = run_config()
+    section = config.segmenter.model_copy(update={"precision": precision})
+    found = training_fingerprints(config.model_copy(update={"segmenter": section}), SAMPLES, 2)
+    assert found == training_fingerprints(config, SAMPLES, 2)
+    content = [(image_sha256(s.encoded), s.label, image_sha256(s.mask.tobytes())) for s in SAMPLES if s.mask is not None]
+    before = digest(section.model_dump(mode="json"), list(config.classes), config.seed, content, 2)
+    assert before in found[1:]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +139,7 @@ def test_resume_equals_an_uninterrupted_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(module, "prepare_model", lambda model: model)
 
     def steps(out: Path, until: int) -> module._Trainer:
-        trainer = module._Trainer(config, parts, device, "same", out)
+        trainer = module._Trainer(config, parts, device, ["same"], out)
         while trainer.iteration < until:
             torch.manual_seed(trainer.iteration)
             trainer.step(*share.batch(trainer.iteration, 4, 0, device))

@@ -22,6 +22,7 @@ from synthseg.engines.openai_text import OpenAiEngine
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.errors import UsageProblem
+from synthseg.machine.precision import cpu_has_bf16
 from tests.vllm.conftest import CLASSES, MODEL, ONE_ROUND, Round, assert_within_band, caption_request, one_round
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
@@ -38,7 +39,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = probe.getsockname()[1]
     options = {
         "--model": str(MODEL), "--served-model-name": "smollm2", "--host": "127.0.0.1", "--port": str(port), "--api-key": KEY,
-        "--max-model-len": "2048", "--max-num-seqs": "16", "--gpu-memory-utilization": "0.2", "--dtype": "bfloat16",
+        "--max-model-len": "2048", "--max-num-seqs": "16", "--gpu-memory-utilization": "0.2",
+        "--dtype": "bfloat16" if cpu_has_bf16() else "float32",
         "--generation-config": "vllm",
         "--structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
     }  # fmt: skip

@@ -23,6 +23,7 @@ pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 from diffusers import DiffusionPipeline  # noqa: E402
 
 from synthseg.engines.diffusers_engine import DiffusersEngine  # noqa: E402
+from tests.hardware import needs_bf16  # noqa: E402
 from tests.tiny_diffusers import FAMILIES, lora, safety_checker, stable_diffusion  # noqa: E402
 
 PipelineFolder = Callable[[str], Path]
@@ -223,7 +224,7 @@ def test_an_attention_backend_is_chosen_by_name(pipeline: PipelineFolder) -> Non
         build(pipeline("flux"), attention="nosuch")
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("dtype", [pytest.param("bf16", marks=needs_bf16), "fp16"])
 def test_half_precision_is_near_to_full(pipeline: PipelineFolder, dtype: str) -> None:
     full, half = (images(build(pipeline("sd"), dtype=kind).generate([request(0)]))[0] for kind in ("fp32", dtype))
     difference = np.abs(decode_rgb(full.encoded).astype(int) - decode_rgb(half.encoded))

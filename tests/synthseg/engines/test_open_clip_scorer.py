@@ -13,6 +13,7 @@ from synthseg.engines.open_clip_scorer import OpenClipScorer
 from synthseg.errors import UsageProblem
 from synthseg.models import clip_loading
 from synthseg.weights import EMBEDDED_CLIP
+from tests.hardware import needs_bf16
 
 
 def make_folder(path, seed=0, **changes):
@@ -116,6 +117,7 @@ def test_pixels_are_normalised_as_floats_would_be_on_the_host(folder):
     np.testing.assert_array_equal(scorer.prepare([image])[0].permute(1, 2, 0).numpy(), expected)
 
 
+@needs_bf16
 def test_bf16_moves_images_a_little_and_texts_not_at_all(folder):
     exact, fast = OpenClipScorer(str(folder)), OpenClipScorer(str(folder), precision="bf16")
     images = [np.random.default_rng(i).integers(0, 256, (128, 128, 3), dtype=np.uint8) for i in range(3)]

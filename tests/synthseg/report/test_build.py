@@ -169,3 +169,15 @@ def test_no_run_is_a_usage_problem(tmp_path: Path) -> None:
 def test_a_loss_that_is_switched_off_has_no_chart() -> None:
     curve = [{"iteration": i, "total": 2.0 - i, "consistency": 0.0} for i in range(3)]
     assert [chart["name"] for chart in _curves("Segmenter", curve)] == ["Segmenter, total"]
+
+
+def test_the_precision_stands_on_the_page_stage_by_stage_where_it_differs(made_up_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_up_run, tmp_path / "run")
+    out = str(tmp_path / "run")
+    folder = RunFolder.open(out)
+    folder.note_precision("images", ["fp32 on cpu"])
+    folder.note_precision("segmenter", ["fp32 on cpu"])
+    assert "precision fp32 on cpu" in " ".join(read(build_report(out))[1].words.split())
+    RunFolder.open(out).note_precision("segmenter", ["bf16 on cuda"])
+    words = " ".join(read(build_report(out))[1].words.split())
+    assert "precision images fp32 on cpu, segmenter bf16 on cuda and fp32 on cpu" in words

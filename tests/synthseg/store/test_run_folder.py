@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,38 @@ def test_an_event_cut_short_by_a_kill_is_skipped(tmp_path: Path) -> None:
     with (tmp_path / "events.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"event": "half')
     assert [event["event"] for event in folder.events()] == ["run_created"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_is_no_other_run(precision: str, tmp_path: Path) -> None:
+    RunFolder.create(str(tmp_path), load_config("embedded"))
+    settings = [f"{section}.precision={precision}" for section in ("scoring", "classifier", "segmenter")]
+    assert load_config("embedded", settings).fingerprint() == load_config("embedded").fingerprint()
+    RunFolder.create(str(tmp_path), load_config("embedded", settings))
+    with pytest.raises(UsageProblem, match="seed: 0 -> 1"):
+        RunFolder.create(str(tmp_path), load_config("embedded", [*settings, "seed=1"]))
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_what_the_hardware_has(tmp_path: Path) -> None:
+    config = load_config("embedded", ["scoring.precision=fp32", "classifier.precision=bf16", "segmenter.precision=bf16"])
+    folder = RunFolder.create(str(tmp_path), config)
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record["hardware"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    resumed = RunFolder.create(str(tmp_path), load_config("embedded"))
+    # bf16 was the default of earlier versions on any hardware; fp32 somebody had asked for.
+    expected = {"scoring.precision": "fp32", "classifier.precision": "auto", "segmenter.precision": "auto"}
+    assert resumed.config().precisions() == expected
+    resumed.note_precision("images", ["fp32 on cpu"])
+    assert folder.config().precisions() == expected
+
+
+def test_each_start_notes_what_it_computed_in(tmp_path: Path) -> None:
+    first = RunFolder.create(str(tmp_path), load_config("embedded"))
+    first.note_precision("images", ["fp32 on cpu"])
+    first.note_precision("images", ["bf16 on cuda", "fp32 on cpu"])
+    first.note_precision("classifier", [])
+    time.sleep(0.01)
+    RunFolder.create(str(tmp_path), load_config("embedded")).note_precision("segmenter", ["bf16 on cpu"])
+    starts = json.loads((tmp_path / "run.json").read_text())["hardware"]
+    assert [start["precision"] for start in starts] == [{"images": ["bf16 on cuda", "fp32 on cpu"]}, {"segmenter": ["bf16 on cpu"]}]
