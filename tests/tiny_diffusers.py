@@ -47,6 +47,8 @@ _UNET_NAMES = (
     (r"^conv_in", "input_blocks.0.0"),
     (r"^time_embedding\.linear_1", "time_embed.0"),
     (r"^time_embedding\.linear_2", "time_embed.2"),
+    (r"^add_embedding\.linear_1", "label_emb.0.0"),
+    (r"^add_embedding\.linear_2", "label_emb.0.2"),
     (r"^down_blocks\.0\.resnets\.0", "input_blocks.1.0"),
     (r"^down_blocks\.0\.downsamplers\.0\.conv", "input_blocks.2.0.op"),
     (r"^down_blocks\.1\.resnets\.0", "input_blocks.3.0"),
@@ -77,6 +79,18 @@ _VAE_NAMES = (
     (r"conv_shortcut", "nin_shortcut"),
 )
 
+_OPEN_CLIP_NAMES = (
+    (r"^text_model\.", ""),
+    (r"^embeddings\.position_embedding\.weight", "positional_embedding"),
+    (r"^embeddings\.token_embedding", "token_embedding"),
+    (r"^final_layer_norm", "ln_final"),
+    (r"^encoder\.layers\.", "transformer.resblocks."),
+    (r"layer_norm(\d)", r"ln_\1"),
+    (r"\.fc1\.", ".c_fc."),
+    (r"\.fc2\.", ".c_proj."),
+    (r"\.self_attn\.", ".attn."),
+)
+
 
 def stable_diffusion(folder: Path, *, safety_threshold: float | None = None, **unet_changes: Any) -> Path:
     """Stable Diffusion 1.x: UNet, CLIP text encoder; `safety_threshold` adds its checker, which flags images above that cosine."""
@@ -97,28 +111,41 @@ def stable_diffusion(folder: Path, *, safety_threshold: float | None = None, **u
 
 
 def single_file(pipeline: Path, path: Path) -> Path:
-    """The weights of a Stable Diffusion `pipeline` in one file, under the names of the original program, as model sites offer them."""
+    """The weights of a Stable Diffusion or SDXL `pipeline` in one file, under the original programs' names, as model sites offer it."""
     pipe = diffusers.DiffusionPipeline.from_pretrained(pipeline)
-    parts = (
-        ("model.diffusion_model.", pipe.unet, _UNET_NAMES),
-        ("first_stage_model.", pipe.vae, _VAE_NAMES),
-        ("cond_stage_model.transformer.text_model.", pipe.text_encoder, ((r"^text_model\.", ""),)),
-    )
-    weights = {}
-    for prefix, part, renamed in parts:
-        for name, value in part.state_dict().items():
-            for pattern, replacement in renamed:
-                name = re.sub(pattern, replacement, name)  # noqa: PLW2901 - rule upon rule
-            is_old_attention = ".attn_1." in name and value.ndim == 2
-            weights[prefix + name] = value[..., None, None].contiguous() if is_old_attention else value.contiguous()
-    save_file(weights, path)
+    weights = _renamed("model.diffusion_model.", pipe.unet, _UNET_NAMES) | _renamed("first_stage_model.", pipe.vae, _VAE_NAMES)
+    first = "conditioner.embedders.0.transformer" if hasattr(pipe, "text_encoder_2") else "cond_stage_model.transformer"
+    weights |= _renamed(f"{first}.text_model.", pipe.text_encoder, ((r"^text_model\.", ""),))
+    if hasattr(pipe, "text_encoder_2"):
+        weights |= _open_clip("conditioner.embedders.1.model.", pipe.text_encoder_2)
+    save_file({name: value.contiguous() for name, value in weights.items()}, path)
     return path
+
+
+def _renamed(prefix: str, part: Any, rules: tuple[tuple[str, str], ...]) -> dict[str, torch.Tensor]:
+    """The weights of a network under other names. The attention of old VAEs is made of convolutions."""
+    made = {}
+    for name, value in part.state_dict().items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)  # noqa: PLW2901 - rule upon rule
+        made[prefix + name] = value[..., None, None] if ".attn_1." in name and value.ndim == 2 else value
+    return made
+
+
+def _open_clip(prefix: str, encoder: Any) -> dict[str, torch.Tensor]:
+    """A CLIP text encoder under open_clip's names, whose attention holds query, key and value in one weight."""
+    made = _renamed(prefix, encoder, _OPEN_CLIP_NAMES)
+    made[f"{prefix}text_projection"] = made.pop(f"{prefix}text_projection.weight").T
+    for name in [name for name in made if ".q_proj." in name]:
+        of = [made.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        made[name.replace(".q_proj.", ".in_proj_")] = torch.cat(of)
+    return made
 
 
 def sdxl(folder: Path) -> Path:
     """Stable Diffusion XL: two text encoders, pooled text and size conditioning."""
     torch.manual_seed(0)
-    config = _clip_config(32)
+    config = _clip_config(48)
     diffusers.StableDiffusionXLPipeline(
         vae=_vae(),
         text_encoder=_clip_text(32),
@@ -126,7 +153,7 @@ def sdxl(folder: Path) -> Path:
         tokenizer=_clip_tokenizer(),
         tokenizer_2=_clip_tokenizer(),
         unet=_unet(
-            cross_attention_dim=64,
+            cross_attention_dim=32 + 48,
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=6 * 8 + config.projection_dim,

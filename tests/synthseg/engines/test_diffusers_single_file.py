@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from synthseg.config.loading import load_config
 from synthseg.config.schema import ImagesConfig
@@ -16,6 +17,9 @@ from synthseg.engines.diffusers_files import pipeline_files
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.errors import UsageProblem
 from synthseg.hub.catalogue import weights_of
+from synthseg.hub.fetch import fetch_weights
+from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.hub.mirror import Mirror
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 
@@ -49,8 +53,11 @@ def painted(images: ImagesConfig) -> bytes:
     return made.encoded
 
 
-def test_a_single_file_paints_what_its_pipeline_paints(pipeline: PipelineFolder, checkpoint: Path, configs: Path) -> None:
-    assert painted(settings(checkpoint, config=str(configs))) == painted(settings(pipeline("sd")))
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_single_file_paints_what_its_pipeline_paints(pipeline: PipelineFolder, tmp_path: Path, family: str) -> None:
+    checkpoint = single_file(pipeline(family), tmp_path / "model.safetensors")
+    configs = shutil.copytree(pipeline(family), tmp_path / "configs", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert painted(settings(checkpoint, config=str(configs))) == painted(settings(pipeline(family)))
 
 
 def test_a_run_begins_on_one_and_its_settings_are_checked(checkpoint: Path, configs: Path) -> None:
@@ -73,7 +80,7 @@ def test_its_digest_follows_the_content_of_file_and_configs(checkpoint: Path, co
     save_file(weights, tmp_path / "changed.safetensors")
     assert digest(tmp_path / "changed.safetensors") != before
     path = configs / "scheduler" / "scheduler_config.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"steps_offset": 1', '"steps_offset": 0'), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('"linspace"', '"trailing"'), encoding="utf-8")
     assert digest(checkpoint) != before
 
 
@@ -110,6 +117,34 @@ def test_the_hub_s_file_and_the_configs_beside_it_are_fetched() -> None:
     assert wanted["images.model"].selection.file == "pruned.safetensors"
     assert wanted["images.config"].selection.kind == "pipeline-config"
     assert any("some/pipeline (images.config)" in line for line in missing_requirements(config))
+
+
+def test_what_was_fetched_of_both_is_used_without_a_network(
+    checkpoint: Path, configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Mirror(str(tmp_path / "mirror"))
+    repositories = {
+        "some/model": {"merges/pruned.safetensors": checkpoint},
+        "some/pipeline": {path.relative_to(configs).as_posix(): path for path in configs.rglob("*") if path.is_file()},
+    }
+    settings = ["images.engine=diffusers", "images.model=some/model/merges/pruned.safetensors", "images.config=some/pipeline"]
+    config = load_config("embedded", [*settings, "images.width=64", "images.height=64"])
+    wanted = weights_of(config, "serve")
+    for weight in wanted:
+        files = repositories[weight.hub_id.repo]
+        for name, path in files.items():
+            store.add_file(weight.hub_id, name, path)
+        records = {name: FileRecord(path.stat().st_size, sha256_of(path)) for name, path in files.items()}
+        store.publish(weight.hub_id, Manifest(weight.hub_id.repo, "c" * 40, records, frozenset({weight.selection.key})))
+    monkeypatch.setenv("SYNTHSEG_WEIGHTS", str(tmp_path / "mirror"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    fetch_weights(wanted)
+    monkeypatch.delenv("SYNTHSEG_WEIGHTS")
+    assert missing_requirements(config) == []
+    files = pipeline_files(config.images)
+    assert files.checkpoint is not None
+    assert str(files.checkpoint).startswith(str(tmp_path / "cache"))
+    assert files.digests() == pipeline_files(config.images.model_copy(update={"model": str(checkpoint), "config": str(configs)})).digests()
 
 
 def test_a_run_without_one_has_the_identity_that_it_always_had() -> None:
