@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,13 @@ PresetOption = Annotated[str, typer.Option("--preset", metavar="PRESET|FILE", he
 UntilOption = Annotated[Stage, typer.Option("--until", help="Stop after this stage; the same command without it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Let Ray speak, and show tracebacks.")]
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that can be reckoned with: what typer takes for one includes inf and nan."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
 
 
 @app.callback(invoke_without_command=True)
@@ -217,12 +225,13 @@ def plan(
     preset: PresetArgument,
     gpu: Annotated[str, typer.Option("--gpu", metavar="KIND", help="h100, a100, l4 or 4090.")] = "h100",
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="How many of them.")] = 1,
-    price: Annotated[float | None, typer.Option("--price", min=0, metavar="USD", help="Price of a GPU hour.")] = None,
+    price: Annotated[float | None, typer.Option("--price", min=0, callback=_finite, metavar="USD", help="Price of a GPU hour.")] = None,
     image_seconds: Annotated[
-        float | None, typer.Option("--image-seconds", min=1e-6, metavar="S", help="Seconds an image, measured by you.")
+        float | None, typer.Option("--image-seconds", min=1e-6, callback=_finite, metavar="S", help="Seconds an image, measured by you.")
     ] = None,
     tokens_per_s: Annotated[
-        float | None, typer.Option("--tokens-per-s", min=1e-6, metavar="T", help="Output tokens a second of a GPU, measured by you.")
+        float | None,
+        typer.Option("--tokens-per-s", min=1e-6, callback=_finite, metavar="T", help="Output tokens a second of a GPU, measured by you."),
     ] = None,
     classes: ClassesOption = "",
     per_class: PerClassOption = None,
@@ -323,7 +332,7 @@ def add_key(
     settings: SetOption = None,
     requests_per_min: Annotated[int | None, typer.Option("--requests-per-min", min=0, metavar="N", help="0 sets no limit.")] = None,
     image_seconds_per_min: Annotated[
-        float | None, typer.Option("--image-seconds-per-min", min=0, metavar="S", help="Engine seconds; 0 sets no limit.")
+        float | None, typer.Option("--image-seconds-per-min", min=0, callback=_finite, metavar="S", help="Engine seconds; 0 sets no limit.")
     ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept."""

@@ -184,6 +184,10 @@ class Files:
 
 def _resolve(root: str, field: str) -> tuple[pafs.FileSystem, str]:
     if "://" not in root:
+        scheme, colon, rest = root.partition(":/")
+        # One letter is a drive. A folder of such a name would be made here, and the run would look as if it lay in the bucket.
+        if colon and len(scheme) > 1 and scheme.isalnum():
+            raise UsageProblem(f"{field}: '{root}' lacks a slash; write {scheme}://{rest}")
         return pafs.LocalFileSystem(), str(expanded(root, field).resolve())
     try:
         fs, base = pafs.FileSystem.from_uri(root)

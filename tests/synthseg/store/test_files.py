@@ -134,6 +134,12 @@ def test_any_folder_name_of_this_machine_will_do(name: str, tmp_path: Path, monk
     assert files.read("x/y.json") == b"1"
 
 
+@pytest.mark.parametrize("root", ["s3:/bucket/run", "gs:/bucket", "file:/tmp/x"])
+def test_a_uri_that_lacks_a_slash_is_no_folder_of_this_machine(root: str) -> None:
+    with pytest.raises(UsageProblem, match=f"^out: '{root}' lacks a slash; write {root.replace(':/', '://')}$"):
+        Files(root)
+
+
 def test_a_path_in_a_store_is_told_as_its_uri() -> None:
     assert Files("memory://bucket/run/").path("metrics.json") == "memory://bucket/run/metrics.json"
     files = Files("s3://key:secret@bucket/run?region=eu-west-1&endpoint_override=127.0.0.1:9")
