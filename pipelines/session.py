@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import ray
 from ray import serve
 
 from serving.build import image_app, text_app
-from serving.ray_start import cluster_room, start_ray, stop_ray
+from serving.ray_start import cluster_room, start_ray, stop_ray, unheard
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.sizing.placement import num_cpus, stage_shortage
@@ -36,7 +36,8 @@ def ray_session(config: RunConfig, *, verbose: bool) -> Iterator[None]:
         )
     _configure_data(verbose)
     try:
-        yield
+        with nullcontext() if verbose else unheard():
+            yield
     finally:
         if joined or address:
             for app in (text_app(config), image_app(config)):

@@ -141,7 +141,10 @@ class KeyStore:
         return key
 
     def revoke(self, name: str) -> None:
-        """End the key called `name`; a running server refuses it from its next request on, and ends what is under way. UsageProblem when there is none."""
+        """End the key called `name`; a running server refuses it from its next request on, and ends what is under way.
+
+        UsageProblem when there is none.
+        """
         with self._locked():
             records = self.records()
             if not any(record.name == name and record.revoked is None for record in records):

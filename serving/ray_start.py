@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
 
@@ -148,3 +148,10 @@ def muted() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Drops what Ray's threads print to standard output: eight lines for each worker that dies, those we end ourselves included."""
+    with Path(os.devnull).open("w", encoding="utf-8") as sink, redirect_stdout(sink):
+        yield

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from types import FrameType
 
 from serving.edge.front import Front, bound
@@ -51,8 +49,11 @@ def serve_until_signal(config: RunConfig, *, verbose: bool, say: Callable[[str],
     `say` is given the few lines for the user; it must not print to `sys.stdout` as it is then, which Ray chatters to.
     """
     preflight(config)
+
+    from serving.ray_start import unheard
+
     stopping, ready = threading.Event(), threading.Event()
-    with nullcontext() if verbose else _ray_unheard(), _ray(config, verbose) as front, _signals(stopping, ready):
+    with nullcontext() if verbose else unheard(), _ray(config, verbose) as front, _signals(stopping, ready):
         port = _deploy(config, verbose, front)
         ready.set()
         say(f"ready  http://{_url_host(config.serving.host)}:{port}")
@@ -199,13 +200,6 @@ def _signals(stopping: threading.Event, ready: threading.Event) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _ray_unheard() -> Iterator[None]:
-    """Drops what Ray's threads print to standard output, such as the death of each actor that we end ourselves."""
-    with Path(os.devnull).open("w", encoding="utf-8") as sink, contextlib.redirect_stdout(sink):
-        yield
 
 
 def _url_host(host: str) -> str:

@@ -133,7 +133,7 @@ def test_gpu_memory_is_held_against_what_the_preset_wants(num_bytes: int, status
 )
 def test_the_precision_of_this_machine_is_named(flags: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_precision, "CPU_INFO", tmp_path / "cpuinfo")
-    (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}", encoding="utf-8")
     monkeypatch.setattr(doctor, "gpus", tuple)
     monkeypatch.setattr(machine_precision, "_device_has_bf16", lambda kind: machine_precision.cpu_has_bf16())
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)

@@ -162,7 +162,7 @@ class _Said(SilentProgress):
 def test_bf16_on_a_cpu_without_it_is_one_warning(
     setting: str, flags: str, num_lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
+    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n", encoding="utf-8")
     monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(module, "gpus", lambda: ())
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)

@@ -118,16 +118,16 @@ def test_a_file_that_cannot_be_read_ends_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("serving.http.key_watch.LOOK_S", 0.01)
     keys = KeyStore(tmp_path / "keys.json")
     keys.add("alice")
-    whole = (tmp_path / "keys.json").read_text()
+    whole = (tmp_path / "keys.json").read_text(encoding="utf-8")
     alice = Tenant(keys.records()[0].key_id, "alice", 0, 0.0)
 
     async def scenario() -> None:
         watch = KeyWatch(keys)
         with watch.watched(alice) as first, watch.watched(alice) as second, watch.watched(LOCAL) as local:
-            (tmp_path / "keys.json").write_text("{")
+            (tmp_path / "keys.json").write_text("{", encoding="utf-8")
             await asyncio.sleep(0.1)
             assert not first.is_set()
-            (tmp_path / "keys.json").write_text(whole.replace('"revoked": null', '"revoked": 5.0'))
+            (tmp_path / "keys.json").write_text(whole.replace('"revoked": null', '"revoked": 5.0'), encoding="utf-8")
             async with asyncio.timeout(5):
                 await first.wait()
             assert second.is_set()

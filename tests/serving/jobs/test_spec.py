@@ -46,7 +46,7 @@ def test_the_servers_own_settings_do_not_reach_the_runs_folder(served: RunConfig
 def test_a_run_with_large_pictures_can_be_read_by_its_command(tmp_path: Path) -> None:
     served = load_config("embedded", ["serving.max_pixels=4194304"])
     job = run_config(served, {"settings": ["images.width=2048", "images.height=2048"]})
-    (tmp_path / "job.toml").write_text(to_toml(job))
+    (tmp_path / "job.toml").write_text(to_toml(job), encoding="utf-8")
     assert load_config(str(tmp_path / "job.toml")).images.width == 2048
 
 

@@ -31,7 +31,7 @@ def with_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *cores: str, wor
     text = "".join(
         f"processor\t: {n}\nmodel name\t: Xeon with avx512_bf16 in its name\n{word}\t\t: {flags}\n\n" for n, flags in enumerate(cores)
     )
-    (tmp_path / "cpuinfo").write_text(text)
+    (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
     monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
 
 

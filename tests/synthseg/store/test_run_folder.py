@@ -101,9 +101,9 @@ def test_the_precision_is_no_other_run(precision: str, tmp_path: Path) -> None:
 def test_a_run_of_an_earlier_version_goes_on_in_what_the_hardware_has(tmp_path: Path) -> None:
     config = load_config("embedded", ["scoring.precision=fp32", "classifier.precision=bf16", "segmenter.precision=bf16"])
     folder = RunFolder.create(str(tmp_path), config)
-    record = json.loads((tmp_path / "run.json").read_text())
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     del record["hardware"]
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     resumed = RunFolder.create(str(tmp_path), load_config("embedded"))
     # bf16 was the default of earlier versions on any hardware; fp32 somebody had asked for.
     expected = {"scoring.precision": "fp32", "classifier.precision": "auto", "segmenter.precision": "auto"}
@@ -119,5 +119,5 @@ def test_each_start_notes_what_it_computed_in(tmp_path: Path) -> None:
     first.note_precision("classifier", [])
     time.sleep(0.01)
     RunFolder.create(str(tmp_path), load_config("embedded")).note_precision("segmenter", ["bf16 on cpu"])
-    starts = json.loads((tmp_path / "run.json").read_text())["hardware"]
+    starts = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["hardware"]
     assert [start["precision"] for start in starts] == [{"images": ["bf16 on cuda", "fp32 on cpu"]}, {"segmenter": ["bf16 on cpu"]}]
