@@ -14,10 +14,10 @@ from serving.ray_watch import how
 from synthseg.errors import RunFailure
 
 _POLL_S = 0.1
-_SECONDS = ("RAY_gcs_server_port_wait_time_s", "RAY_raylet_start_wait_time_s", "RAY_worker_register_timeout_seconds")
-_MILLISECONDS = ("RAY_agent_register_timeout_ms",)
 _AT_LEAST_S = 30
 """What Ray itself waits."""
+_AGENTS_AT_LEAST_S = 100
+_MOST_S = 86_400
 
 
 class NotUpError(RunFailure):
@@ -33,10 +33,10 @@ def patient(seconds: float) -> Iterator[None]:
     """
     from ray._private import ray_constants, services
 
-    whole = max(math.ceil(seconds), _AT_LEAST_S)
-    for names, unit in ((_SECONDS, 1), (_MILLISECONDS, 1000)):
-        for name in names:
-            os.environ.setdefault(name, str(min(whole, 86_400) * unit))
+    whole = math.ceil(min(max(seconds, _AT_LEAST_S), _MOST_S))
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(whole))
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(whole))
+    os.environ.setdefault("RAY_agent_register_timeout_ms", str(max(whole, _AGENTS_AT_LEAST_S) * 1000))
     deadline = time.monotonic() + seconds
     start_raylet, get_node, dashboard_s = services.start_raylet, services.get_node, ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S
     raylets: list[Popen[bytes]] = []

@@ -1,4 +1,7 @@
-"""What HAProxy itself answers when no gateway does, in the shape of every other error (docs/serving.md)."""
+"""What HAProxy itself answers when no gateway does, in the shape of every other error (docs/serving.md).
+
+A request whose head does not end, or cannot be read, gets HAProxy's own page with 408 or 400: its HTTP/1 parser knows no files for that.
+"""
 
 from __future__ import annotations
 
