@@ -24,10 +24,11 @@ class DeploymentConfig(Section):
     num_gpus: float = Field(default=0.0, ge=0)
     """0 gives an image replica of diffusers `execution.num_gpus_per_replica` and, where that is not 0, the prompt agent
     `execution.num_gpus_per_worker`. vLLM's GPUs are in `execution.vllm`."""
-    max_ongoing_requests: int = Field(default=64, gt=0)
-    """Requests one replica holds at once, those waiting for its engine included."""
+    max_ongoing_requests: int = Field(default=128, gt=0)
+    """Requests one replica holds at once, those waiting for its engine included. A key may have as many waiting as it leaves free."""
     max_queued_requests: int = Field(default=128, gt=0)
-    """Requests that may wait for a replica beyond that; the next one is refused with 429."""
+    """Requests that may wait for a replica beyond that; the next one is refused with 429. Those of a key wait here only while replicas are
+    missing, as Serve's queue knows no keys."""
     max_batch_size: int = Field(default=8, gt=0)
     """Most requests in one call of the engine."""
     max_batch_pixels: int = Field(default=0, ge=0)

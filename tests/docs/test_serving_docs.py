@@ -97,7 +97,7 @@ def test_the_guide_states_the_limits_as_they_are() -> None:
         ("pixels of an image", f"| {serving.max_pixels}; {serving.max_side_px}; {serving.min_side_px} |"),
         ("prompt, body", f"| {serving.max_prompt_chars}, {serving.max_body_bytes >> 20} MiB |"),
         ("waiting requests of a key", f"| {serving.image.max_ongoing_requests // 2} of {serving.image.max_ongoing_requests} |"),
-        ("waiting requests,", f"| {serving.image.max_queued_requests} |"),
+        ("requests that wait beyond those", f"| {serving.image.max_queued_requests} |"),
         ("runs at once", f"| {serving.max_running_jobs}; {serving.max_queued_jobs} |"),
         ("a run's wall time", f"| {serving.max_job_s / 86400:.0f} days; {serving.max_job_bytes >> 30} GiB; {serving.max_job_images} |"),
     ):

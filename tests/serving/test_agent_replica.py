@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -49,3 +50,37 @@ def test_a_score_waits_for_no_agent() -> None:
         busy.set()
     assert found == pytest.approx(clip_score(build_scorer(config), "a red car on a street", image.encoded), abs=1e-5)
     assert found > asyncio.run(replica.score("a horse in a meadow", image.encoded, 30))
+
+
+@pytest.mark.parametrize("how", ["deadline", "leaves"])
+def test_an_agent_that_nobody_waits_for_takes_its_question_back(how: str) -> None:
+    """The text replica is told so, under the name of the key that asked, and the agent's thread is free again."""
+
+    class Silent:
+        async def answer(self, *arguments: Any) -> Any:
+            asked.append(arguments[-1])
+            await asyncio.Event().wait()
+
+    asked: list[str] = []
+    handle = Handle(Silent())
+    replica = object.__new__(PromptAgentReplica.func_or_class)
+    replica._text, replica._threads = handle, ThreadPoolExecutor(1)
+    replica._ongoing = replica._done = 0
+    replica._busy_s = 0.0
+
+    async def scenario() -> None:
+        working = asyncio.create_task(
+            replica._in_thread(lambda generate: generate([TextRequest((), 0)] * 2), 0.3 if how == "deadline" else 60, "alice")
+        )
+        while len(handle.responses) < 2:
+            await asyncio.sleep(0.01)
+        if how == "leaves":
+            working.cancel()
+        with pytest.raises(TimeoutError if how == "deadline" else asyncio.CancelledError):
+            await working
+        while not all(response.cancelled for response in handle.responses):
+            await asyncio.sleep(0.01)
+        assert asked == ["alice"] * 2
+        assert await asyncio.get_running_loop().run_in_executor(replica._threads, lambda: "free") == "free"
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
