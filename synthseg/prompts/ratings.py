@@ -59,14 +59,18 @@ def _of_value(value: Any, depth: int) -> Marks:
 
 
 def _of_object(value: dict[str, Any], depth: int) -> Marks:
-    named = [next((_mark(mark) for key, mark in value.items() if key.lower().strip().startswith(stem)), None) for stem in _STEMS]
+    named = [next(filter(None, (_mark(mark) for key, mark in value.items() if _begins(key, stem))), None) for stem in _STEMS]
     if any(named):
         return tuple(named)
-    inner = [item for item in value.values() if isinstance(item, list | dict)]
-    if inner and depth:
-        return _of_value(inner[0], depth - 1)
+    inner = (_of_value(item, depth - 1) for item in value.values() if isinstance(item, list | dict) and depth)
+    if found := next(filter(any, inner), None):
+        return found
     marks = [mark for mark in map(_mark, value.values()) if mark]
     return tuple(marks * len(RATING_KEYS)) if len(marks) == 1 else _padded(list(marks))
+
+
+def _begins(key: str, stem: str) -> bool:
+    return key.strip().lower().startswith(stem)
 
 
 def _of_text(text: str) -> Marks:

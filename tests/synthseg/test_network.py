@@ -95,6 +95,18 @@ def test_the_hub_is_asked_with_the_same_check(monkeypatch: pytest.MonkeyPatch) -
     client_from(httpx2.Client).close()
 
 
+def test_fetch_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "synthseg", "fetch", "laptop"],
+        env={**os.environ, "SSL_CERT_FILE": "/nowhere/ca.pem", "HF_HUB_CACHE": str(tmp_path)}, capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        "error: SSL_CERT_FILE: '/nowhere/ca.pem' is no file; correct that environment variable or unset it"
+    ]
+
+
 @pytest.mark.parametrize("command", ["run", "serve"])
 def test_a_command_ends_with_one_line_and_status_2(tmp_path: Path, command: str) -> None:
     with socket.socket() as nothing:

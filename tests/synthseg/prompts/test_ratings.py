@@ -51,6 +51,8 @@ Marks = tuple[int, int, int]
         ("I give 2... </think>\n[5, 4, 3]", (5, 4, 3)),
         ("<think>Fluency: 5, Realism: 4", (1, 1, 1)),
         ('{"reasoning": "it has 3 faults", "ratings": [5, 4, 3]}', (5, 4, 3)),
+        ('{"fluency_reason": "plain", "fluency": 5, "realism": 4, "visible": 3}', (5, 4, 3)),
+        ('{"notes": ["a horse"], "ratings": [5, 4, 3]}', (5, 4, 3)),
         ('{"mark": 7}', (1, 1, 1)),
         ('["0/0", "9/5", "-4"]', (1, 1, 1)),
     ],
