@@ -318,7 +318,7 @@ def _precision(config: RunConfig) -> Check:
     kinds = set(used.values())
     said = kinds.pop() if len(kinds) == 1 else ", ".join(f"{name} {precision}" for name, precision in used.items())
     detail = f"{said}; this {'GPU' if kind == 'cuda' else 'CPU'} has {'' if has else 'no '}bf16 units"
-    slow = emulated(asked) if kind == "cpu" else ""
+    slow = emulated(config.bf16_settings()) if kind == "cpu" else ""
     return Check("precision", "warn", slow.rpartition("; ")[0], slow.rpartition("; ")[2]) if slow else Check("precision", "ok", detail)
 
 

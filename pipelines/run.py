@@ -231,7 +231,7 @@ def run_pipeline(config: RunConfig, out: str, *, verbose: bool, progress: Progre
 
 def _warn(config: RunConfig, progress: Progress) -> None:
     """Say what will be slow. The machines of another cluster are not known here."""
-    if not (config.execution.address or gpus()) and (slow := emulated(config.precisions())):
+    if not (config.execution.address or gpus()) and (slow := emulated(config.bf16_settings())):
         progress.message(f"warning: {slow}")
 
 

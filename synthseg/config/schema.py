@@ -92,8 +92,9 @@ class ImagesConfig(Section):
     """Hub id or folder of a diffusers pipeline whose configs and tokenizers fit `model`, where that is a single checkpoint file."""
     variant: str = ""
     """Weight files of this name, for example fp16, where the model has them."""
-    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """Of the networks. Some fp16 models overflow; an image with pixels that are no numbers is a failure, never a black one."""
+    dtype: Literal["bf16", "fp16", "fp32", "auto"] = "bf16"
+    """Of the networks; it decides the pixels. `auto` is bf16 where the hardware has it, else fp32, and a run goes on only where it comes to
+    the same. Some fp16 models overflow; an image with pixels that are no numbers is a failure, never a black one."""
     exact: bool = True
     """One image a call of the pipeline, so that its bytes never depend on its batch. False gives whole batches to the pipeline: faster for
     small models and images, and pixels may differ by what the run's `invariance` measures."""
@@ -311,6 +312,11 @@ class RunConfig(Section):
     def fingerprint(self) -> str:
         """Identity of the run's content."""
         return digest("run", self.content())
+
+    def bf16_settings(self) -> dict[str, str]:
+        """Every setting by which networks may be asked to compute in bf16, by its name."""
+        images = {"images.dtype": self.images.dtype} if self.images.engine == "diffusers" else {}
+        return {**self.precisions(), **images}
 
     def precisions(self) -> dict[str, Setting]:
         """The precision asked for, by the setting's name."""

@@ -20,6 +20,7 @@ from synthseg.engines.diffusers_schedule import scheduler_of
 from synthseg.engines.file_digest import file_digest
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
+from synthseg.machine.precision import resolve
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -44,7 +45,7 @@ def load_pipeline(images: ImagesConfig) -> LoadedPipeline:
     _check_device(images, device)
     if not files.own_code:
         check_class(pipeline_class(files))
-    pipe = _load(images, files)
+    pipe = _load(images, files, device)
     signature = _signature(pipe, images)
     checker: SafetyChecker | NoChecker = NoChecker()
     own = getattr(pipe, "safety_checker", None)
@@ -81,7 +82,7 @@ def _signature(pipe: Any, images: ImagesConfig) -> CallSignature:
     return signature
 
 
-def _load(images: ImagesConfig, files: PipelineFiles) -> Any:
+def _load(images: ImagesConfig, files: PipelineFiles, device: torch.device) -> Any:
     trusted = bool(files.own_code)
     takes = () if trusted else inspect.signature(pipeline_class(files)).parameters
     extra: dict[str, Any] = {}
@@ -95,13 +96,13 @@ def _load(images: ImagesConfig, files: PipelineFiles) -> Any:
             single: Any = pipeline_class(files)
             return _whole(
                 single.from_single_file(
-                    str(files.checkpoint), config=str(files.folder), dtype=_DTYPES[images.dtype], local_files_only=True, **extra
+                    str(files.checkpoint), config=str(files.folder), dtype=_DTYPES[_dtype(images, device)], local_files_only=True, **extra
                 )
             )
         load: Any = diffusers.DiffusionPipeline.from_pretrained
         return load(
             files.folder,
-            dtype=_DTYPES[images.dtype],
+            dtype=_DTYPES[_dtype(images, device)],
             variant=images.variant or None,
             local_files_only=True,
             use_safetensors=True,
@@ -121,6 +122,11 @@ def _whole(pipe: Any) -> Any:
         if lacking:
             raise ValueError(f"it lacks {len(lacking)} weights of {name}, such as {lacking[0]}")
     return pipe
+
+
+def _dtype(images: ImagesConfig, device: torch.device) -> str:
+    """Of the networks on `device`."""
+    return resolve("auto", device.type) if images.dtype == "auto" else images.dtype
 
 
 def _check_device(images: ImagesConfig, device: torch.device) -> None:
@@ -170,14 +176,14 @@ def _digest(images: ImagesConfig, files: PipelineFiles, pipe: Any, device: torch
     """Identity of everything that decides pixels and verdicts, besides a request. GPUs of other models may still differ in last bits."""
     lora, checker = lora_file(images), safety_checker_folder(images)
     scheduler = {name: repr(value) for name, value in pipe.scheduler.config.items() if not name.startswith("_")}
-    settings = images.model_dump(
-        mode="json", include={"dtype", "exact", "attention", "compile", "vae_slicing", "vae_tiling", "safety_checker"}
-    )
+    settings = images.model_dump(mode="json", include={"exact", "attention", "compile", "vae_slicing", "vae_tiling"})
+    settings["dtype"] = _dtype(images, device)
+    settings["safety_checker"] = images.safety_checker if checker is None else file_digest(checker / "model.safetensors")
     identity = {
         "files": files.digests(),
         "pipeline": type(pipe).__name__,
         "scheduler": [type(pipe.scheduler).__name__, scheduler],
-        "settings": settings | {"safety_checker": images.safety_checker if checker is None else file_digest(checker / "model.safetensors")},
+        "settings": settings,
         "lora": [file_digest(lora), images.lora_scale] if lora else [],
         "versions": [diffusers.__version__, transformers.__version__, torch.__version__, device.type],
     }

@@ -81,7 +81,7 @@ def used_here(setting: Setting) -> str:
     return f"{resolve(setting, kind)} on {kind}"
 
 
-def emulated(settings: Mapping[str, Setting]) -> str:
+def emulated(settings: Mapping[str, str]) -> str:
     """A warning about the `settings` (by name) that ask this machine's CPU for bfloat16 which it has no units for; empty where none does.
 
     For a machine without a GPU: where there is one, the CPU computes no network.

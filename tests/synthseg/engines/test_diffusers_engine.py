@@ -231,6 +231,16 @@ def test_half_precision_is_near_to_full(pipeline: PipelineFolder, dtype: str) ->
     assert 0 < difference.mean() < 8
 
 
+@pytest.mark.parametrize(("setting", "digest_as"), [("bf16", "bf16"), ("fp32", "fp32")])
+def test_an_automatic_dtype_is_what_the_hardware_is_made_for_and_the_digest_says_which(
+    pipeline: PipelineFolder, monkeypatch: pytest.MonkeyPatch, setting: str, digest_as: str
+) -> None:
+    monkeypatch.setattr("synthseg.engines.diffusers_loading.resolve", lambda _setting, _device: setting)
+    engine = build(pipeline("sd"), dtype="auto")
+    assert next(engine._pipe.unet.parameters()).dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[setting]
+    assert engine.digest == build(pipeline("sd"), dtype=digest_as).digest
+
+
 def test_pixels_that_are_no_numbers_are_a_failure_not_a_black_image(pipeline: PipelineFolder) -> None:
     engine = build(pipeline("sd"), dtype="fp16", exact=False)
     with torch.no_grad():

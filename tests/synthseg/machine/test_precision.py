@@ -99,3 +99,11 @@ def test_what_is_said_outright_is_obeyed_with_a_warning(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("preset", ["embedded", "laptop", "voc", "coco"])
 def test_every_preset_leaves_it_to_the_hardware(preset: str) -> None:
     assert set(load_config(preset).precisions().values()) == {"auto"}
+
+
+def test_an_image_model_in_bf16_is_warned_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthseg.machine.precision.cpu_has_bf16", lambda: False)
+    diffusers = ["images.engine=diffusers", "images.model=m"]
+    assert emulated(load_config("embedded", diffusers).bf16_settings()).startswith("images.dtype = bf16, and this CPU has no bf16 units")
+    for settings in ([*diffusers, "images.dtype=fp32"], [*diffusers, "images.dtype=auto"], []):
+        assert emulated(load_config("embedded", settings).bf16_settings()) == ""
