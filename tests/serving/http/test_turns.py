@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -13,7 +15,9 @@ from serving.http.backend import FoundPrompt, ImageEvent, Overloaded, RefinedPro
 from serving.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.engines.text import TextReply
+from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
+from tests.waiting import until
 
 PAINT = {"prompt": "a red car", "size": "64x64"}
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
@@ -78,3 +82,28 @@ def test_the_engines_hear_whose_request_it_is(configure: Callable[..., RunConfig
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "8")
     assert refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert "32 requests of this key are queued already, which is its share" in refused.json()["error"]["message"]
+
+
+def test_a_flood_over_http_leaves_another_key_the_next_batch(configure: Callable[..., RunConfig]) -> None:
+    """40 clients of one key with ten pictures each, over real HTTP. The engine is held until all have sent, and its batches are counted."""
+    config = configure()
+    backend, keys = LocalBackend(config), KeyStore(keys_path(config.serving))
+    alice, bob = ({"authorization": f"Bearer {keys.add(name)}"} for name in ("alice", "bob"))
+    backend.gate.close()
+    with serve(create_app(backend, None, config)) as address, ThreadPoolExecutor(41) as pool:
+
+        def ask(headers: dict[str, str], **fields: Any) -> httpx.Response:
+            return httpx.post(f"{address}/v1/images/generations", json={**PAINT, **fields}, headers=headers, timeout=60)
+
+        flood = [pool.submit(ask, alice, n=10, seed=number, size=f"{64 + 16 * (number % 3)}x64") for number in range(40)]
+        until(lambda: sum(future.done() for future in flood) >= 30)  # refused; the others wait
+        lone = pool.submit(ask, bob, seed=77)
+        until(lambda: backend.batcher._queue.count(keys.records()[1].key_id) == 1)
+        backend.gate.open()
+        assert lone.result().status_code == 200
+        answers = [future.result() for future in flood]
+    (place,) = (place for place, request in enumerate(backend.image_calls) if request.seed == 77)
+    assert place < sum(backend.batch_sizes[:2]), "in the next batch after the one that ran"
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in refused} == {429}
+    assert all("requests of this key are queued already" in answer.text for answer in refused)
