@@ -147,7 +147,7 @@ def test_schemas_that_would_hold_the_model_are_refused_and_it_goes_on(keyed: Key
     field = "response_format.json_schema.schema"
     for stream in (False, True):
         many = ask({"enum": [f"v{i}" for i in range(8000)]}, stream)
-        assert (many.status_code, many.json()["error"]["param"]) == (400, field if len(many.request.content) > 1 << 16 else f"{field}.enum")
+        assert (many.status_code, many.json()["error"]["param"]) == (400, f"{field}.enum")
         nested = ask({"type": "object", "properties": {"a": {"type": "string", "pattern": "^" + "(" * 12 + "a+" + ")+" * 12}}}, stream)
         assert (nested.status_code, nested.json()["error"]["param"]) == (400, f"{field}.properties.a.pattern")
     assert ask({"enum": ["yes", "no"]}, False).status_code == 200

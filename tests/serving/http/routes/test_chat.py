@@ -166,3 +166,18 @@ def test_too_many_stops(client: TestClient) -> None:
     reply = client.post("/v1/completions", json={"prompt": "x", "stop": ["a", "b", "c", "d", "e"]})
     assert reply.status_code == 400
     assert reply.json()["error"]["param"].startswith("stop")
+
+
+@pytest.mark.parametrize(
+    ("levels", "param"), [(100, "response_format.json_schema.schema"), (400, "response_format.json_schema.schema"), (50_000, None)]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_schema_beyond_a_bound_is_refused_before_the_engine(client: TestClient, levels: int, param: str | None, stream: bool) -> None:
+    schema = '{"not":' * levels + "{}" + "}" * levels
+    form = '{"type": "json_schema", "json_schema": {"name": "x", "schema": ' + schema + "}}"
+    body = f'{{"messages": {json.dumps(MESSAGES)}, "stream": {json.dumps(stream)}, "response_format": {form}}}'
+    reply = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == 400, reply.text
+    assert reply.json()["error"]["param"] == param
+    if param:
+        assert reply.json()["error"]["message"] == f"{param}: is nested more than 64 levels deep"
