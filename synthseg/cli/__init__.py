@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 failed, 2 usage, 130 interrupted, 143 terminated, 129 hung
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,10 @@ _SHOWN_CHARACTERS: Final = 400
 
 def main() -> None:
     """Entry point: run the command, say what went wrong in one line, exit with its code."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        # In such a locale Python, Arrow and the processes of Ray would read one path in several ways: begin again with UTF-8 for all.
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     for stream in (sys.stdout, sys.stderr):
         # A path or a prompt may hold what the terminal's encoding does not know; that must not end a run.
         if isinstance(stream, io.TextIOWrapper):
