@@ -39,7 +39,7 @@ class JobRequest(RequestModel):
 
     preset: Name | None = Field(None, description="The served one by default, with the server's own models and settings.")
     classes: list[Name] | None = Field(None, max_length=200, description="All of the preset by default.")
-    per_class: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = Field(None, description="Kept images to aim at for each class.")
+    per_class: Annotated[int, Field(ge=1, le=2000), WHOLE] | None = Field(None, description="Kept images to aim at for each class.")
     seed: Seed | None = Field(None, description="Seed of the whole run.")
     settings: list[Setting] | None = Field(None, max_length=100, description="Settings as section.key=value, as for --set.")
 

@@ -246,3 +246,10 @@ def test_a_setting_beyond_what_http_may_set_is_refused_by_name(client: TestClien
     assert (refused.status_code, error["param"]) == (400, "settings")
     assert setting.partition("=")[0] in error["message"]
     assert "/etc/passwd" not in error["message"]
+
+
+def test_the_most_images_a_class_are_accepted_for_every_class_of_the_preset(client: TestClient) -> None:
+    """What the API's description allows is not refused by a limit behind it."""
+    assert client.post("/v1/jobs", json={"per_class": 2000}).status_code == 201
+    refused = client.post("/v1/jobs", json={"per_class": 2001})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "per_class")
