@@ -98,8 +98,8 @@ def test_the_hub_is_asked_with_the_same_check(monkeypatch: pytest.MonkeyPatch) -
 def test_fetch_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "synthseg", "fetch", "laptop"],
-        env={**os.environ, "SSL_CERT_FILE": "/nowhere/ca.pem", "HF_HUB_CACHE": str(tmp_path)}, capture_output=True, encoding="utf-8", timeout=100,
-        check=False,
+        env={**os.environ, "SSL_CERT_FILE": "/nowhere/ca.pem", "HF_HUB_CACHE": str(tmp_path)}, capture_output=True, encoding="utf-8",
+        timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
