@@ -16,12 +16,13 @@ import sys
 import threading
 import time
 from functools import cache
+from pathlib import Path
 from typing import IO, cast
 from urllib.parse import parse_qs, urlsplit
 
 from synthseg.errors import UsageProblem
 
-PATIENCE_S = 5.0
+PATIENCE_S = 7.0
 """For one look-up, once the libraries are loaded."""
 _LOAD_S = 60.0
 """For loading them, on a machine that is busy."""
@@ -34,11 +35,14 @@ def reach(root: str, field: str) -> None:
     """UsageProblem, naming `field`, when the store of the URI `root` does not answer soon or refuses; a local folder is not looked at."""
     if "://" not in root or root.startswith("file:"):
         return
-    command = [sys.executable, "-m", __name__, root, field]
-    asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-P", "-m", __name__, root, field]
+    # It finds what this process finds, and nothing in the folder where the user happens to be.
+    places = [*(path or str(Path.cwd()) for path in sys.path), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     try:
-        stream = cast("IO[bytes]", asking.stdout)
-        answer = _line(stream, PATIENCE_S) if _line(stream, _LOAD_S) else ""
+        pipe = cast("IO[bytes]", asking.stdout).fileno()
+        answer = _line(pipe, PATIENCE_S) if _line(pipe, _LOAD_S) else ""
     finally:
         asking.kill()
         asking.communicate()
@@ -49,13 +53,20 @@ def reach(root: str, field: str) -> None:
         raise UsageProblem(f"{field}: '{root}' cannot be reached ({problem[:_SHOWN_CHARACTERS]}); {_CHECK}")
 
 
-def _line(stream: IO[bytes], timeout_s: float) -> str | None:
-    """The next line that is whole, empty at the end, None when it does not come in time. One write is one line here."""
+def _line(pipe: int, timeout_s: float) -> str | None:
+    """The next line, empty at the end, None when it does not come in time. Reads no byte beyond it, for whoever waits for the next one."""
+    give_up = time.monotonic() + timeout_s
+    found = b""
     with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        if not selector.select(timeout_s):
-            return None
-    return stream.readline().decode()
+        selector.register(pipe, selectors.EVENT_READ)
+        while not found.endswith(b"\n"):
+            if not selector.select(max(0.0, give_up - time.monotonic())):
+                return None
+            byte = os.read(pipe, 1)
+            if not byte:
+                return ""
+            found += byte
+    return found.decode()
 
 
 def _main(root: str, field: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def test_a_store_that_never_answers_is_given_up(scheme: str, deaf_address: str) 
     }[scheme]
     started = time.monotonic()
     with pytest.raises(
-        UsageProblem, match=r"^out: '.*' (did not answer in 5 s|cannot be reached \(.*does not answer\)); check network"
+        UsageProblem, match=r"^out: '.*' (did not answer in 7 s|cannot be reached \(.*does not answer\)); check network"
     ) as raised:
         RunFolder.open(root)
     assert "\n" not in str(raised.value)
@@ -56,3 +57,21 @@ def test_a_store_that_answers_is_asked_once(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(reach.subprocess, "Popen", None)
     reach.reach("bucket://runs/small", "out")
     reach.reach(str(tmp_path), "out")
+
+
+def test_lines_that_come_together_are_read_one_by_one() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b'loaded\n""\nhalf')
+    assert [reach._line(reading, 1.0), reach._line(reading, 1.0)] == ["loaded\n", '""\n']
+    assert reach._line(reading, 0.1) is None
+    os.close(writing)
+    assert reach._line(reading, 1.0) == ""
+    os.close(reading)
+
+
+def test_the_process_that_asks_takes_nothing_from_the_folder_it_runs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in install(tmp_path / "store").items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "json.py").write_text("raise SystemExit(9)", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    reach.reach("bucket://runs/elsewhere", "out")
