@@ -116,9 +116,9 @@ class PromptAgentReplica:
         )
         return RefinedPrompt(better.text, better.quality, better.reason)
 
-    async def score(self, prompt: str, encoded: bytes, deadline_s: float) -> float:
+    async def score(self, prompt: str, encoded: bytes, deadline_s: float, _: str = SHARED) -> float:
         """Cosine of a prompt and an encoded picture; TimeoutError after `deadline_s`. It has a thread of its own: agents keep theirs for as
-        long as the language model takes, and somebody looks at the picture already.
+        long as the language model takes, and somebody looks at the picture already. Tenants take no turns: it is a matter of milliseconds.
         """
         async with asyncio.timeout(deadline_s):
             return await asyncio.get_running_loop().run_in_executor(self._scoring, clip_score, self._scorer, prompt, encoded)

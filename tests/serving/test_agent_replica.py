@@ -18,7 +18,7 @@ from synthseg.engines.painter import PainterEngine
 from synthseg.engines.registry import build_scorer
 from synthseg.engines.scorer import clip_score
 from synthseg.engines.text import TextReply, TextRequest
-from tests.serving.test_backend import TRANSPORTS, Handle, as_told
+from tests.serving.test_backend import TRANSPORTS, Handle, as_told, backend
 
 
 class Writer:
@@ -44,12 +44,13 @@ def test_a_score_waits_for_no_agent() -> None:
     assert isinstance(image, GeneratedImage)
     busy = threading.Event()
     replica._threads.submit(busy.wait, 60)
+    served = backend(agent=Handle(replica))
     try:
-        found = asyncio.run(replica.score("a red car on a street", image.encoded, 30))
+        found = asyncio.run(served.score("a red car on a street", image.encoded, deadline_s=30))
     finally:
         busy.set()
     assert found == pytest.approx(clip_score(build_scorer(config), "a red car on a street", image.encoded), abs=1e-5)
-    assert found > asyncio.run(replica.score("a horse in a meadow", image.encoded, 30))
+    assert found > asyncio.run(served.score("a horse in a meadow", image.encoded, deadline_s=30))
 
 
 @pytest.mark.parametrize("how", ["deadline", "leaves"])
