@@ -30,7 +30,7 @@ from synthseg.machine.precision import used_here
 from synthseg.plan import image_parameters, plan_samples, plan_shards
 from synthseg.records import KEY_FIELDS, outcome, samples
 from synthseg.report.cut_prompts import CUT_PROMPTS
-from synthseg.stacks import register
+from synthseg.stacks import beat, register
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema
@@ -47,6 +47,7 @@ class ImageWorker:
 
     def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
         register(stacks)
+        self._stacks = stacks
         cv2.setNumThreads(1)
         self._config = config
         self._folder = RunFolder(out)
@@ -93,6 +94,7 @@ class ImageWorker:
         execution = self._config.execution
         for _, batch in stream_images(self._replicas, requests, execution.image_batch_size, execution.max_in_flight):
             results += batch
+            beat(self._stacks)
             painted = [r for r in batch if isinstance(r, GeneratedImage)]
             if painted:
                 embeddings.append(self._scorer.embed_images([decode_rgb(r.encoded) for r in painted]))

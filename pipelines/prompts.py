@@ -18,9 +18,12 @@ from synthseg.ids import derive_seed
 from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.prompts.diversity import mean_neighbour_similarity
 from synthseg.records import PROMPT_CANDIDATE
-from synthseg.stacks import register
+from synthseg.stacks import beat, register
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
+
+CLASSES_AT_ONCE = 2
+"""Classes that one worker has in hand: while one waits for the last reply of its round, the replicas work for the others."""
 
 
 def shard_name(info: ClassInfo) -> str:
@@ -33,6 +36,7 @@ class PromptWorker:
 
     def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
         register(stacks)
+        self._stacks = stacks
         self._config = config
         self._folder = RunFolder(out)
         self._scorer = build_scorer(config)
@@ -50,7 +54,7 @@ class PromptWorker:
         started = time.monotonic()
         self._folder.worker_event("shard_started", stage="prompts", shard=shard_name(info))
         seed = derive_seed("prompts", self._config.seed, info.name)
-        found, control = self._agent.run_class(info, seed), self._control.run_class(info, seed)
+        found, control = self._agent.run_class(info, seed, lambda _: beat(self._stacks)), self._control.run_class(info, seed)
         num_compared = min(len(_target_texts(found)), len(_target_texts(control)))
         stats = {
             "agent": self._summary(found, num_compared),

@@ -75,7 +75,7 @@ class _Run:
         self.progress.finish_stage(name, seconds, "")
 
     def stream(
-        self, stage: Stage, worker: Callable[..., StageWorker], arguments: dict[str, Any], shards: list[Any]
+        self, stage: Stage, worker: Callable[..., StageWorker], arguments: dict[str, Any], shards: list[Any], calls_per_worker: int = 1
     ) -> Iterator[dict[str, Any]]:
         """`run_stage` with this run's settings."""
         execution = self.config.execution
@@ -89,6 +89,7 @@ class _Run:
             stall_timeout_s=execution.stall_timeout_s,
             folder=self.folder,
             stacks=self.stacks,
+            calls_per_worker=calls_per_worker,
         )
 
     def prompts(self) -> None:
@@ -99,7 +100,7 @@ class _Run:
             with self.stage("prompts", len(pending) * (section.prompts_per_class + section.context_prompts_per_class)):
                 check_room(self.config, Stage.prompts)
                 deploy_engines(self.config, text=True, image=False)
-                for row in self.stream(Stage.prompts, prompts.PromptWorker, {"out": self.folder.out}, pending):
+                for row in self.stream(Stage.prompts, prompts.PromptWorker, {"out": self.folder.out}, pending, prompts.CLASSES_AT_ONCE):
                     self.progress.advance("prompts", ok=row["agent"]["accepted"])
                 release(text_app(self.config))
         self.folder.update_metrics(prompts.prompt_metrics(self.config, self.folder))

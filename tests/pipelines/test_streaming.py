@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipelines import streaming
 from pipelines.evaluate import EvaluationWorker
 from pipelines.session import ray_session
 from pipelines.streaming import StageWorker, run_stage
@@ -21,7 +23,7 @@ from synthseg.config import load_config
 from synthseg.datasets.base import open_dataset
 from synthseg.errors import CorruptData, DiskFull, RunFailure, UsageProblem
 from synthseg.records import sample_schema, samples
-from synthseg.stacks import register
+from synthseg.stacks import beat, clear, quiet_s, register
 from synthseg.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.timeout(240)
@@ -90,17 +92,20 @@ def run(
     stall_timeout_s: float = 120,
     worker: Callable[..., StageWorker] = Worker,
     arguments: dict[str, Any] | None = None,
+    num_workers: int = 2,
+    calls_per_worker: int = 1,
 ) -> list[dict[str, Any]]:
     stacks = tmp_path / "stacks"
     found = run_stage(
         worker,
         arguments or {"marks": str(tmp_path), "stacks": stacks},
         tables,
-        num_workers=2,
+        num_workers=num_workers,
         num_gpus=0,
         stall_timeout_s=stall_timeout_s,
         folder=RunFolder(str(tmp_path)),
         stacks=stacks,
+        calls_per_worker=calls_per_worker,
     )
     return list(found)
 
@@ -118,6 +123,41 @@ def test_no_shards_is_no_work(session: None, tmp_path: Path) -> None:
 def test_a_failure_arrives_in_its_own_words(session: None, tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match=r"^disk: it is full; free some space$"):
         run(shards("fine", "fail"), tmp_path)
+
+
+class Together:
+    """A worker whose shards end only when two of them are in its hands at once, each by a thread of its own."""
+
+    def __init__(self, stacks: Path) -> None:
+        register(stacks)
+        self._both = threading.Barrier(2)
+
+    def __call__(self, shard: pa.Table) -> dict[str, Any]:
+        """The number of the thread it had."""
+        self._both.wait(60)
+        return {"thread": threading.get_ident()}
+
+
+def test_a_worker_that_waits_for_others_has_several_shards_at_once(session: None, tmp_path: Path) -> None:
+    found = run(shards(*["fine"] * 2), tmp_path, worker=Together, arguments={"stacks": tmp_path}, num_workers=1, calls_per_worker=2)
+    assert len({row["thread"] for row in found}) == 2
+
+
+def test_a_long_shard_whose_worker_gets_on_is_no_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = iter([[], [], [], ["ready"]])
+    monkeypatch.setattr(streaming.ray, "wait", lambda refs, timeout: (next(waits), []))
+    monkeypatch.setattr(streaming.ray, "get", lambda ref: {"summary": ref})
+    stacks = tmp_path / "stacks"
+    register(stacks)
+    assert quiet_s(stacks) == math.inf
+    with pytest.raises(TimeoutError):
+        streaming._next(iter(["shard"]), -1.0, stacks)  # the patience is over before the first look
+    beat(stacks)
+    assert quiet_s(stacks) < 60
+    monkeypatch.setattr(streaming, "quiet_s", lambda folder: quiet_s(folder) - 3600)  # it got on after the patience was over
+    assert streaming._next(iter(["shard"]), -1.0, stacks) == {"summary": "shard"}
+    clear(stacks)
+    assert quiet_s(stacks) == math.inf
 
 
 class Reader(EvaluationWorker):

@@ -13,8 +13,8 @@ import pytest
 from huggingface_hub import constants
 
 from synthseg.config import load_config
-from synthseg.engines import llama
-from synthseg.engines.llama import LlamaEngine, embedded_model_path
+from synthseg.engines import llama, llama_beginnings
+from synthseg.engines.llama import LlamaEngine, embedded_model_path, is_whole_json
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import RequestRefused, TextRequest
 from synthseg.errors import UsageProblem
@@ -44,6 +44,50 @@ def test_reply_is_what_it_was_whatever_came_before(engine: LlamaEngine) -> None:
     after = engine.generate([request(8, "a horse, beach"), request(9), request(7)])
     assert after[2] == alone
     assert LlamaEngine().generate([request(7)])[0] == alone
+
+
+def test_a_known_beginning_gives_the_reply_of_one_that_was_just_read(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More beginnings than are kept, each with several last messages, in orders that drop and restore them all."""
+    monkeypatch.setattr(llama_beginnings, "NUM_KEPT", 2)
+
+    def chat(beginning: int, seed: int) -> TextRequest:
+        shown = {"role": "assistant", "content": f"A horse number {beginning}."}
+        words = {"role": "user", "content": f"a horse, meadow, {seed}"}
+        return TextRequest(({"role": "user", "content": "a horse"}, shown, words), seed=seed, max_tokens=8, temperature=1.2)
+
+    asked = [chat(beginning, seed) for seed in (1, 2) for beginning in range(4)]
+    fresh = LlamaEngine()
+    first = fresh.generate(asked)
+    engine.generate([chat(0, 3), chat(0, 4)])
+    assert engine.generate(asked[::-1])[::-1] == first
+    assert LlamaEngine().generate(asked[-1:]) == first[-1:]
+    assert len({reply.text for reply in first}) > len(asked) // 2
+
+
+def test_a_reply_ends_where_its_json_does(engine: LlamaEngine) -> None:
+    marks = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 5}, "minItems": 3, "maxItems": 3}
+    asked = TextRequest(({"role": "user", "content": "Give three marks."},), seed=1, max_tokens=40, temperature=0.0, json_schema=marks)
+    reply = engine.generate([asked])[0]
+    assert len(json.loads(reply.text)) == 3
+    assert reply.finish_reason == "stop"
+    assert reply.completion_tokens <= 12
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ('{"a": [1]}', True),
+        ('{"a": [1]', False),
+        ("[1, 2]", True),
+        ('"a"', True),
+        ('"a\\"', False),
+        ("12", False),
+        ("", False),
+        ('["]', False),
+    ],
+)
+def test_json_is_whole_when_nothing_can_follow(text: str, whole: bool) -> None:
+    assert is_whole_json(text) is whole
 
 
 def test_seed_decides_the_text_and_the_schema_its_form(engine: LlamaEngine) -> None:

@@ -1,0 +1,79 @@
+"""Beginnings of chats that llama.cpp has read already: requests that differ in their last message only read the rest once more.
+
+A reply must not depend on what the engine was asked before. llama.cpp's own reuse of a prompt breaks that: how much it finds to reuse
+depends on the request before, and a text read in other pieces has other roundings. So every chat is read in the same three pieces,
+whether its beginning is known or not: all messages but the last, the last token of these once more by itself, and the rest. After the
+second piece the slot holds the same numbers each time, for it cuts off whatever came behind the beginning.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from synthseg.engines.text import IsWanted
+from synthseg.ids import canonical_json
+
+NUM_KEPT: Final = 6
+"""Beginnings that are kept, the ones used last. Each costs the memory of a whole context."""
+NUM_SLOTS: Final = NUM_KEPT + 1
+"""The last slot of the server is for what is not kept."""
+_NUM_SEEN: Final = 256
+"""A beginning is kept when it comes again within so many others: most come once."""
+
+Messages = Sequence[Mapping[str, str]]
+Told = Callable[[dict[str, Any]], bool]
+"""Takes a chunk of a streamed answer; True ends the work."""
+
+
+class Beginnings:
+    """Puts a slot of the server into the state in which a chat's last message is read. For one caller at a time."""
+
+    def __init__(self, ask: Callable[[dict[str, Any], Told], Any]) -> None:
+        """`ask` hands a body to the server's chat completions, and what they tell to the second argument."""
+        self._ask = ask
+        self._kept: OrderedDict[str, int] = OrderedDict()
+        self._seen: deque[str] = deque(maxlen=_NUM_SEEN)
+
+    def restore(self, messages: Messages, is_wanted: IsWanted = lambda: True) -> dict[str, Any]:
+        """What the body of a chat with `messages` has to say besides, so that the rest of it is read in the right slot. Long readings ask
+        `is_wanted`.
+        """
+        beginning = [dict(message) for message in messages[:-1]]
+        key = canonical_json(beginning)
+        if not beginning:
+            return {"id_slot": NUM_KEPT, "cache_prompt": False}
+        slot = self._kept.get(key)
+        if slot is None:
+            slot = self._free_slot(key)
+            # A chat format that cannot end here, a text beyond the context: then all is read in one piece. Or nobody wants it any more.
+            if not self._read(beginning, slot, is_wanted, reuse=False):
+                return {"id_slot": NUM_KEPT, "cache_prompt": False}
+            if slot != NUM_KEPT:
+                self._kept[key] = slot
+        else:
+            self._kept.move_to_end(key)
+        self._read(beginning, slot, reuse=True)
+        return {"id_slot": slot, "cache_prompt": True}
+
+    def _free_slot(self, key: str) -> int:
+        if key not in self._seen:
+            self._seen.append(key)
+            return NUM_KEPT
+        if len(self._kept) < NUM_KEPT:
+            return next(slot for slot in range(NUM_KEPT) if slot not in self._kept.values())
+        return self._kept.popitem(last=False)[1]
+
+    def _read(self, beginning: Messages, slot: int, is_wanted: IsWanted = lambda: True, *, reuse: bool) -> bool:
+        """Read `beginning` from its first token on, or with `reuse` its last token alone; nothing is written. Whether it is read whole."""
+        is_whole = True
+
+        def told(chunk: dict[str, Any]) -> bool:
+            nonlocal is_whole
+            is_whole = is_whole and "choices" in chunk and is_wanted()
+            return not is_whole
+
+        body = {"messages": beginning, "add_generation_prompt": False, "max_tokens": 0, "temperature": 0.0, "seed": 0}
+        self._ask({**body, "stream": True, "return_progress": True, "id_slot": slot, "cache_prompt": reuse}, told)
+        return is_whole
