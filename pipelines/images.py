@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -35,7 +35,9 @@ from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
-from training.segmenter import TrainingSample
+
+if TYPE_CHECKING:
+    from training.segmenter import TrainingSample
 
 STAGE = "images"
 LEARNT_FROM = (*(field.name for field in KEY_FIELDS), "prompt", "image", "labels")
@@ -174,6 +176,8 @@ def kept_samples(folder: RunFolder, columns: Sequence[str] = LEARNT_FROM) -> pa.
 
 def training_samples(folder: RunFolder) -> list[TrainingSample]:
     """Samples that survived relabelling, with their final labels: what the segmenter learns from."""
+    from training.segmenter import TrainingSample  # a painting worker needs no training
+
     labels = final_labels(folder)
     kept = kept_samples(folder, ["sample_id", "image.bytes"]).to_pylist()
     return [TrainingSample(row["image"]["bytes"], tuple(labels[row["sample_id"]])) for row in kept if row["sample_id"] in labels]

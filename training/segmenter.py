@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import ray
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from ray import train
 from ray.train.torch import get_device, prepare_model
@@ -30,8 +29,9 @@ from synthseg.ids import derive_seed, digest, image_sha256
 from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.models.augment import Pair, augment
 from synthseg.models.decoder import Decoder
+from synthseg.models.enlarge import enlarge
 from synthseg.models.frozen import FrozenParts, load_frozen
-from synthseg.models.losses import Losses, LossWeights, decoder_losses, own_labels
+from synthseg.models.losses import Losses, LossWeights, decoder_losses, mean_of, own_labels
 from synthseg.models.pseudo_masks import Mask, to_batch
 from synthseg.models.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
@@ -231,7 +231,9 @@ class _Trainer:
         self._decoder: Decoder = build_decoder(parts, config).to(device)
         self._average = copy.deepcopy(self._decoder).eval().requires_grad_(False)
         self._base_rate = self._section.learning_rate * (self._section.batch_size / REFERENCE_BATCH) ** 0.5
-        self._optimizer = torch.optim.AdamW(self._decoder.parameters(), lr=self._base_rate, weight_decay=self._section.weight_decay)
+        self._optimizer = torch.optim.AdamW(
+            self._decoder.parameters(), lr=self._base_rate, weight_decay=self._section.weight_decay, fused=True
+        )
         self.iteration = 0
         if state := load_state(out_dir / STATE, fingerprints):
             self._decoder.load_state_dict(state["decoder"])
@@ -257,9 +259,9 @@ class _Trainer:
         self._model.train()
         with self._parts.clip.autocast():
             logits, fused = self._model(layers, grid)
-        logits = [F.interpolate(x.float(), size=target.shape[-2:], mode="bilinear", align_corners=False) for x in logits]
+        logits = [enlarge(x.float(), target.shape[-2:]) for x in logits]
         if self.iteration >= section.self_training_start * section.iterations:
-            target = own_labels(torch.stack(logits).mean(dim=0), target, allowed, section.self_training_confidence)
+            target = own_labels(mean_of(logits), target, allowed, section.self_training_confidence)
         losses = decoder_losses(logits, fused, target, self._weights)
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
@@ -268,8 +270,8 @@ class _Trainer:
         self.iteration += 1
         # A young average follows fast, else the random start would weigh in for long.
         decay = min(section.ema_decay, (1 + self.iteration) / (10 + self.iteration))
-        for average, current in zip(self._average.parameters(), self._decoder.parameters(), strict=True):
-            average.lerp_(current.detach(), 1 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._average.parameters()), list(self._decoder.parameters()), 1 - decay)
         return losses
 
     def save(self) -> None:

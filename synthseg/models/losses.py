@@ -38,7 +38,7 @@ class Losses:
 
 def decoder_losses(logits: Sequence[Tensor], fused: Sequence[Tensor], target: Tensor, weights: LossWeights) -> Losses:
     """Losses of one encoder or two: logits (B, K + 1, H, W) and fused features (B, N, C) each, `target` (B, H, W) of class indices."""
-    mean = torch.stack(list(logits)).mean(dim=0)
+    mean = mean_of(logits)
     cross_entropy = balanced_cross_entropy(mean, target)
     dice = dice_loss(mean, target)
     affinity = mean.new_zeros(())
@@ -47,6 +47,11 @@ def decoder_losses(logits: Sequence[Tensor], fused: Sequence[Tensor], target: Te
     consistency = consistency_loss(logits[0], logits[1]) if len(logits) == 2 and weights.consistency else mean.new_zeros(())
     total = cross_entropy + dice + weights.affinity * affinity + weights.consistency * consistency
     return Losses(total, cross_entropy, dice, affinity, consistency)
+
+
+def mean_of(maps: Sequence[Tensor]) -> Tensor:
+    """Mean of maps of one shape; no copy where there is one."""
+    return maps[0] if len(maps) == 1 else torch.stack(list(maps)).mean(dim=0)
 
 
 def balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -61,10 +66,15 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice, mean over the classes (background included) that occur in the batch."""
     valid = target != VOID_ID
-    probs = logits.softmax(dim=1) * valid[:, None]
-    truth = F.one_hot(target.where(valid, 0), logits.shape[1]).permute(0, 3, 1, 2) * valid[:, None]
-    overlap, sizes = (probs * truth).sum(dim=(0, 2, 3)), (probs + truth).sum(dim=(0, 2, 3))
-    occurs = truth.sum(dim=(0, 2, 3)) > 0
+    labels, weights = target.where(valid, 0), valid.to(logits.dtype)
+    probs = logits.softmax(dim=1)
+    # Sums over pixels without a map a class: one product for the sizes, and of the overlap only what a pixel's own class adds.
+    num_classes = logits.shape[1]
+    counts = torch.bincount(labels[valid], minlength=num_classes).to(logits.dtype)
+    sizes = (probs.flatten(2) @ weights.flatten(1)[:, :, None]).sum(dim=0)[:, 0] + counts
+    own = probs.gather(1, labels[:, None])[:, 0] * weights
+    overlap = own.new_zeros(num_classes).index_add(0, labels.flatten(), own.flatten())
+    occurs = counts > 0
     each: Tensor = (1 - 2 * overlap / sizes.clamp_min(1e-6)) * occurs
     return each.sum() / occurs.sum().clamp_min(1)
 

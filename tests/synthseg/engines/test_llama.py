@@ -70,7 +70,7 @@ def test_a_reply_ends_where_its_json_does(engine: LlamaEngine) -> None:
     reply = engine.generate([asked])[0]
     assert len(json.loads(reply.text)) == 3
     assert reply.finish_reason == "stop"
-    assert reply.completion_tokens <= 12
+    assert reply.completion_tokens <= 20
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,22 @@ def test_ignored_pixels_count_nowhere() -> None:
     assert dice_loss(logits, everything_ignored) == 0
 
 
+def test_dice_is_two_overlaps_by_both_sizes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 6, 6, generator=generator).requires_grad_()
+    target = torch.randint(0, 3, (2, 6, 6), generator=generator)  # class 3 does not occur
+    target[:, 0] = 255
+    valid = (target != 255)[:, None]
+    probs = logits.softmax(dim=1) * valid
+    truth = F.one_hot(target.clamp_max(3), 4).permute(0, 3, 1, 2) * valid
+    overlap, sizes = (probs * truth).sum(dim=(0, 2, 3)), (probs + truth).sum(dim=(0, 2, 3))
+    expected = (1 - 2 * overlap / sizes)[:3].mean()
+    found = dice_loss(logits, target)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_few_class_pixels_weigh_as_much_as_much_background() -> None:
     target = torch.zeros(1, 10, 10, dtype=torch.long)
     target[0, 0, 0] = 1
