@@ -45,7 +45,7 @@ def _cpu() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    widest = next((flag for flag in ("amx_bf16", "avx512f", "avx2") if flag in flags), "")
+    widest = next((flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in flags), "")
     return f"{names[0] if names else platform.machine()} {widest}".strip()
 
 
