@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from serving.client import generate_texts
 from synthseg.config.schema import RunConfig
 from synthseg.engines.registry import build_prompt_check, build_scorer
 from synthseg.engines.template_text import TemplateEngine
+from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import derive_seed
 from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.prompts.diversity import mean_neighbour_similarity
@@ -32,7 +35,9 @@ def shard_name(info: ClassInfo) -> str:
 
 
 class PromptWorker:
-    """Runs the Self-Refine Prompt Agent for the class in each shard, and the no-LLM control beside it."""
+    """Runs the Self-Refine Prompt Agent for the class in each shard, and the no-LLM control beside it. Called by several threads, it lets
+    one class go on while others wait for their replies: what the agent is made of (tokenizers among it) is not for two threads at once.
+    """
 
     def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
         register(stacks)
@@ -41,14 +46,27 @@ class PromptWorker:
         self._folder = RunFolder(out)
         self._scorer = build_scorer(config)
         self._check = build_prompt_check(config)
-        replicas = text_handle(config)
-        digest = str(replicas.digest.remote().result())
-        self._agent = self._build(lambda requests: generate_texts(replicas, requests), digest)
+        self._replicas = text_handle(config)
+        self._turn = threading.Lock()
+        digest = str(self._replicas.digest.remote().result())
+        self._agent = self._build(self._ask, digest)
         template = TemplateEngine()
         self._control = self._build(template.generate, template.digest)
 
     def __call__(self, shard: pa.Table) -> dict[str, Any]:
         """Runs the one class in `shard`; its stats."""
+        with self._turn:
+            return self._run(shard)
+
+    def _ask(self, requests: Sequence[TextRequest]) -> list[TextReply]:
+        """Replies of the replicas; meanwhile it is another class's turn."""
+        self._turn.release()
+        try:
+            return generate_texts(self._replicas, requests)
+        finally:
+            self._turn.acquire()
+
+    def _run(self, shard: pa.Table) -> dict[str, Any]:
         class_id = shard.column("class_id")[0].as_py()
         info = taxonomy(self._config.taxonomy).by_id(class_id)
         started = time.monotonic()

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from pipelines.prompts import accepted_prompts, pending_classes, prompt_metrics, shard_name
+from pipelines import prompts as module
+from pipelines.prompts import PromptWorker, accepted_prompts, pending_classes, prompt_metrics, shard_name
 from synthseg.config import load_config
+from synthseg.engines.template_text import TemplateEngine
+from synthseg.engines.text import TextReply, TextRequest
 from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
 
@@ -59,3 +66,45 @@ def test_metrics_add_the_classes_up(tmp_path: Path) -> None:
     assert found["prompts"]["by_round"] == [{"round": 0, "candidates": 14, "accepted": 5}, {"round": 1, "candidates": 2, "accepted": 2}]
     assert found["prompts"]["reasons"] == {"near_duplicate": 9}
     assert found["template_control"]["accepted"] == 5
+
+
+class Digest:
+    """What a handle's method gives back."""
+
+    def __init__(self) -> None:
+        self.digest = self
+
+    def remote(self) -> Digest:
+        return self
+
+    def result(self) -> str:
+        return "templates"
+
+
+def test_classes_of_one_worker_wait_together_and_find_what_they_find_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first requests of both classes are only answered when both wait; the candidates are those of one class after another."""
+    settings = ["prompts.prompts_per_class=4", "prompts.context_prompts_per_class=1", "prompts.calibration_draws=8"]
+    config = load_config("embedded", settings, classes=["cat", "bus"])
+    monkeypatch.setattr(module, "text_handle", lambda config: Digest())
+    together = threading.Barrier(2)
+    first: set[int] = set()
+    engine = TemplateEngine()
+
+    def answer(handle: Digest, requests: Sequence[TextRequest]) -> list[TextReply]:
+        if threading.get_ident() not in first:
+            first.add(threading.get_ident())
+            together.wait(60)
+        return engine.generate(requests)
+
+    def candidates(name: str, num_threads: int) -> list[list[dict[str, Any]]]:
+        run = RunFolder.create(str(tmp_path / name), config)
+        worker = PromptWorker(config, run.out, tmp_path / "stacks")
+        with ThreadPoolExecutor(num_threads) as threads:
+            list(threads.map(worker, pending_classes(config, run)))
+        return [run.shards.read("prompts", shard_name(info), PROMPT_CANDIDATE).to_pylist() for info in config.class_infos()]
+
+    monkeypatch.setattr(module, "generate_texts", answer)
+    found = candidates("together", 2)
+    monkeypatch.setattr(module, "generate_texts", lambda handle, requests: engine.generate(requests))
+    assert candidates("alone", 1) == found
+    assert all(len(rows) >= 5 for rows in found)
