@@ -113,7 +113,7 @@ class CallSignature:
             scheduler = type(self._pipe.scheduler).__name__
             raise UsageProblem(f"eta: {scheduler} reads none; leave it out, or choose a scheduler that does, such as DDIMScheduler")
         if "guidance_rescale" in changed and not self._guides(settings):
-            raise UsageProblem(f"guidance_rescale: {self.pipeline} reads it only with guidance, {self._guidance_is_off(settings)}")
+            raise UsageProblem(f"guidance_rescale: {self.pipeline} reads none {self._without_guidance(settings, 'leave it out')}")
 
     def _check_negative_prompt(self, settings: Mapping[str, Any]) -> None:
         """A negative prompt that the pipeline would pass over in silence is refused."""
@@ -122,12 +122,13 @@ class CallSignature:
         if not self._guides(settings):
             if _TRUE_GUIDANCE in self.types:
                 raise UsageProblem(f"negative_prompt: {self.pipeline} reads it only with {_TRUE_GUIDANCE} above 1; leave it empty")
-            raise UsageProblem(f"negative_prompt: {self.pipeline} reads none {self._guidance_is_off(settings)}, or leave it empty")
+            raise UsageProblem(f"negative_prompt: {self.pipeline} reads none {self._without_guidance(settings, 'leave it empty')}")
 
-    def _guidance_is_off(self, settings: Mapping[str, Any]) -> str:
+    def _without_guidance(self, settings: Mapping[str, Any], way_out: str) -> str:
+        """Why there is none, and what to do."""
         if not self._guides({**settings, _GUIDANCE: _HIGH_GUIDANCE}):
-            return "with this model, whose guidance is built in, whatever guidance_scale is; leave it out"
-        return f"with guidance_scale = {settings.get(_GUIDANCE, self._defaults.get(_GUIDANCE))}; raise guidance_scale"
+            return f"with this model, whose guidance is built in, whatever guidance_scale is; {way_out}"
+        return f"with guidance_scale = {settings.get(_GUIDANCE, self._defaults.get(_GUIDANCE))}; raise guidance_scale or {way_out}"
 
     def _guides(self, settings: Mapping[str, Any]) -> bool:
         """Whether a call with `settings` makes the second pass that reads a negative prompt."""
@@ -136,10 +137,12 @@ class CallSignature:
         if _GUIDANCE not in self.types:
             return True
         scale = settings.get(_GUIDANCE, self._defaults[_GUIDANCE])
+        if scale is None:  # the pipeline's own, which is not known here
+            return True
         if isinstance(getattr(type(self._pipe), "do_classifier_free_guidance", None), property):
             self._pipe._guidance_scale = scale  # noqa: SLF001 - as its call does first of all, and the property reads it
             return bool(self._pipe.do_classifier_free_guidance)
-        return scale is None or scale > 1  # what pipelines without the property compute inside their call
+        return bool(scale > 1)  # what pipelines without the property compute inside their call
 
 
 def check_class(pipeline: type) -> None:

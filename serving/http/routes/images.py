@@ -43,6 +43,7 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "negative_prompt": "negative_prompt",
     "steps": "steps",
     "guidance_scale": "guidance_scale",
+    "guidance_rescale": "guidance_scale",
 }
 """Field of the request behind each name that an engine's error may begin with."""
 

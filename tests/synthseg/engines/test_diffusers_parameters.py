@@ -122,6 +122,7 @@ def test_a_network_with_guidance_built_in_reads_no_negative_prompt(tmp_path: Pat
     distilled = stable_diffusion(tmp_path / "lcm", time_cond_proj_dim=16)
     says = refused(distilled, negative_prompt="ugly", parameters={"guidance_scale": 8.0})
     assert says.startswith("images.negative_prompt: StableDiffusionPipeline reads none with this model, whose guidance is built in")
+    assert says.endswith("; leave it empty")
     check_settings(settings(distilled, parameters={"guidance_scale": 8.0}))
 
 
