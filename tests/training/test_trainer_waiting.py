@@ -1,0 +1,85 @@
+"""How a driver waits for a training and tells its end, with Ray's answers made up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.train import TrainingFailedError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
+from ray.train.v2.api.exceptions import WorkerGroupError
+
+from synthseg import interrupt
+from synthseg.errors import RunFailure
+from training import trainer
+
+
+@pytest.fixture
+def never_done(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], None]], None]:
+    """Make Ray say each time that the training goes on; what is given is told how often it has been asked."""
+    monkeypatch.setattr(trainer, "_START_S", 0.0)
+    monkeypatch.setattr(trainer, "collect", lambda _: "stacks")
+    asked = iter(range(10**6))
+
+    def install(each: Callable[[int], None]) -> None:
+        def wait(*_: Any, **__: Any) -> tuple[list[Any], list[Any]]:
+            time.sleep(0.01)
+            each(next(asked))
+            return [], []
+
+        monkeypatch.setattr(trainer.ray, "wait", wait)
+
+    return install
+
+
+def test_no_sign_of_life_is_a_stall_whatever_the_clock_says(never_done: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = time.time() + 10**6
+    (tmp_path / "alive-0").touch()
+    os.utime(tmp_path / "alive-0", (ahead, ahead))  # a file server whose clock is days ahead
+    never_done(lambda _: None)
+    with pytest.raises(RunFailure, match=r"^stalled: toy training made no step for 0 s; .*; the same command resumes$"):
+        trainer._wait("toy", object(), tmp_path, 0.2, tmp_path)
+    assert (tmp_path / "stacks.txt").read_text(encoding="utf-8") == "stacks"
+
+
+def test_signs_of_life_are_no_stall_whatever_the_clock_says(never_done: Any, tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def beat_in_the_past(asked: int) -> None:
+        (tmp_path / "alive-0").touch()
+        os.utime(tmp_path / "alive-0", (asked, asked))
+        if asked == 60:
+            raise Enough
+
+    never_done(beat_in_the_past)
+    with pytest.raises(Enough):
+        trainer._wait("toy", object(), tmp_path, 0.3, tmp_path)
+
+
+def test_a_signal_that_was_swallowed_ends_the_wait(never_done: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    never_done(lambda asked: monkeypatch.setattr(interrupt, "_asked", [interrupt.Interrupted(signal.SIGTERM)]) if asked == 3 else None)
+    with pytest.raises(interrupt.Interrupted):
+        trainer._wait("toy", object(), tmp_path, 30, tmp_path)
+
+
+DEAD = ray.exceptions.ActorUnavailableError("gone.\nmore\nlines\nof Ray", b"\0" * 16)
+
+
+@pytest.mark.parametrize(
+    "failure", [DEAD, WorkerHealthCheckFailedError("a check failed", DEAD), WorkerHealthCheckTimeoutError("a check did not end")]
+)
+def test_a_lost_worker_is_told_without_ray_s_lines(failure: Exception) -> None:
+    error = WorkerGroupError(f"rank 1: {failure}", {1: failure})
+    assert trainer._reason(error) == "a worker is gone (killed, out of memory, or its machine lost)"
+
+
+def test_a_worker_s_own_error_is_told_by_its_last_line() -> None:
+    error: TrainingFailedError = WorkerGroupError("Traceback\n  a line\nValueError: no such luck", {0: ValueError("no such luck")})
+    assert trainer._reason(error) == "ValueError: no such luck"
