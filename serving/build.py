@@ -54,6 +54,8 @@ def _batch_options(config: RunConfig, needs: Mapping[str, float]) -> dict[str, A
     return {
         "num_replicas": config.execution.workers,
         "max_ongoing_requests": 4 * config.execution.max_in_flight,
+        # A replica that is taken down has nothing left to do; the stage after it waits for its CPUs.
+        "graceful_shutdown_wait_loop_s": 0.1,
         "ray_actor_options": {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0.0), "runtime_env": _runtime_env()},
     }
 

@@ -13,6 +13,7 @@ from synthseg.errors import UsageProblem
 from synthseg.labels.folds import fold_of
 from synthseg.models.classifier import load_classifier, new_classifier
 from synthseg.records import samples
+from synthseg.store.files import _TEMPORARY
 from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints
 
 SIZE = 32
@@ -94,7 +95,7 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     finished = new_classifier(config).state_dict()
     save_file(finished, checkpoint_path(tmp_path, 0), metadata={"fingerprint": fingerprint})
     before = checkpoint_path(tmp_path, 0).read_bytes()
-    checkpoint_path(tmp_path, 1).with_suffix(".part").write_bytes(b"torn")
+    (tmp_path / f"{_TEMPORARY}0").write_bytes(b"torn")
     (tmp_path / "ray" / "classifier").mkdir(parents=True)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
