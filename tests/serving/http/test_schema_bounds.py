@@ -7,13 +7,18 @@ import json
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serving.http.errors import ApiError
 from serving.http.schema_bounds import MAX_ALTERNATIVES, MAX_PATTERN_CHOICES, check_schema, pattern_choices
+from synthseg.config.loading import load_config, preset_names
 from synthseg.engines.llama import LlamaEngine, embedded_model_path
 from synthseg.engines.text import TextRequest
 from synthseg.errors import UsageProblem
+from synthseg.prompts.messages import PLACE, rate_request, write_request
+from synthseg.prompts.profiles import profile
+from synthseg.prompts.template import draw_slots
 
 TEXT: dict[str, Any] = {"type": "string"}
 
@@ -124,6 +129,23 @@ def test_what_people_use_passes(schema: dict[str, Any]) -> None:
     check_schema(schema, "field")
 
 
+@pytest.mark.parametrize("preset", preset_names())
+def test_what_the_agent_asks_of_an_endpoint_passes(preset: str) -> None:
+    """Another server of ours is one of its endpoints."""
+    config = load_config(preset)
+    rng = np.random.default_rng(0)
+    for info in config.class_infos():
+        for subject, kind in ((info.prompt_text, "target"), (info.prompt_text, "bare"), (PLACE, "context")):
+            draws = [draw_slots(profile(info), kind, rng) for _ in range(4)]
+            for slots in ([draws[0]], draws):
+                request = write_request(config.prompts, subject, profile(info), slots, 1)
+                assert request.json_schema is not None
+                check_schema(request.json_schema, "response_format")
+    marks = rate_request("horse", "A horse", 1).json_schema
+    assert marks is not None
+    check_schema(marks, "response_format")
+
+
 @pytest.mark.parametrize(
     ("pattern", "choices"),
     [
@@ -137,6 +159,12 @@ def test_what_people_use_passes(schema: dict[str, Any]) -> None:
         ("a{,", 0),
         ("(a?)?", 2),
         ("(a+)+", 8),
+        ("( [a-z-]{1,14}){0,16}", 2),
+        ("( [a-z-]+){3,}", 2),
+        ("(([a-z]{1,14}){0,16})", 32),
+        ("( [a-z ]{1,14}){0,16}", 32),
+        ("(a[a-z]{1,14}){0,16}", 32),
+        ("(( [a-z]{1,14}){0,16}){0,16}", 48),
         ("((a+)+)+", 26),
         ("(ab?){3}", 6),
         ("a+?b*?", 4),
