@@ -56,7 +56,7 @@ def _device_has_bf16(kind: str) -> bool:
         return kind == "cpu" and cpu_has_bf16()
     import torch
 
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def resolve(setting: Setting, device_type: str) -> Precision:
