@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from synthseg.engines.llama_beginnings import NUM_SLOTS, Beginnings
+from synthseg.engines.llama_beginnings import NUM_KEPT, SMALL_BYTES, Beginnings
 from synthseg.engines.openai_protocol import completion_body, streamed
 from synthseg.engines.text import IsWanted, OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
@@ -81,9 +81,10 @@ class LlamaEngine:
         )
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = CONTEXT_TOKENS * NUM_SLOTS
+        num_kept = NUM_KEPT if path.stat().st_size < SMALL_BYTES else 1
+        params.n_ctx = CONTEXT_TOKENS * (num_kept + 1)
         params.n_batch = READ_TOKENS
-        params.n_parallel = NUM_SLOTS
+        params.n_parallel = num_kept + 1
         params.kv_unified = False  # each slot has a context of its own
         params.n_gpu_layers = 0
         params.cache_prompt = False
@@ -98,7 +99,7 @@ class LlamaEngine:
         params.cpuparams_batch.n_threads = num_threads
         self._server = _unreachable_server(params)
         self._lock = threading.Lock()
-        self._beginnings = Beginnings(self._server.handle_chat_completions)
+        self._beginnings = Beginnings(self._server.handle_chat_completions, num_kept)
         # A server that is destroyed before its loop has served anything never ends; one token makes sure the loop runs.
         self.generate([TextRequest(({"role": "user", "content": "Hi"},), seed=0, max_tokens=1)])
 

@@ -16,9 +16,9 @@ from synthseg.engines.text import IsWanted
 from synthseg.ids import canonical_json
 
 NUM_KEPT: Final = 6
-"""Beginnings that are kept, the ones used last. Each costs the memory of a whole context."""
-NUM_SLOTS: Final = NUM_KEPT + 1
-"""The last slot of the server is for what is not kept."""
+"""Beginnings that are kept of a small model, the ones used last. Each costs the memory of a whole context."""
+SMALL_BYTES: Final = 1 << 30
+"""A larger model keeps one: its contexts may take a gigabyte each."""
 _NUM_SEEN: Final = 256
 """A beginning is kept when it comes again within so many others: most come once."""
 
@@ -30,8 +30,11 @@ Told = Callable[[dict[str, Any]], bool]
 class Beginnings:
     """Puts a slot of the server into the state in which a chat's last message is read. For one caller at a time."""
 
-    def __init__(self, ask: Callable[[dict[str, Any], Told], Any]) -> None:
-        """`ask` hands a body to the server's chat completions, and what they tell to the second argument."""
+    def __init__(self, ask: Callable[[dict[str, Any], Told], Any], num_kept: int = NUM_KEPT) -> None:
+        """`ask` hands a body to the server's chat completions, and what they tell to the second argument. The server has `num_kept`
+        slots, and one more for what is not kept.
+        """
+        self._spare = num_kept
         self._ask = ask
         self._kept: OrderedDict[str, int] = OrderedDict()
         self._seen: deque[str] = deque(maxlen=_NUM_SEEN)
@@ -43,14 +46,14 @@ class Beginnings:
         beginning = [dict(message) for message in messages[:-1]]
         key = canonical_json(beginning)
         if not beginning:
-            return {"id_slot": NUM_KEPT, "cache_prompt": False}
+            return {"id_slot": self._spare, "cache_prompt": False}
         slot = self._kept.get(key)
         if slot is None:
             slot = self._free_slot(key)
             # A chat format that cannot end here, a text beyond the context: then all is read in one piece. Or nobody wants it any more.
             if not self._read(beginning, slot, is_wanted, reuse=False):
-                return {"id_slot": NUM_KEPT, "cache_prompt": False}
-            if slot != NUM_KEPT:
+                return {"id_slot": self._spare, "cache_prompt": False}
+            if slot != self._spare:
                 self._kept[key] = slot
         else:
             self._kept.move_to_end(key)
@@ -60,9 +63,9 @@ class Beginnings:
     def _free_slot(self, key: str) -> int:
         if key not in self._seen:
             self._seen.append(key)
-            return NUM_KEPT
-        if len(self._kept) < NUM_KEPT:
-            return next(slot for slot in range(NUM_KEPT) if slot not in self._kept.values())
+            return self._spare
+        if len(self._kept) < self._spare:
+            return next(slot for slot in range(self._spare) if slot not in self._kept.values())
         return self._kept.popitem(last=False)[1]
 
     def _read(self, beginning: Messages, slot: int, is_wanted: IsWanted = lambda: True, *, reuse: bool) -> bool:

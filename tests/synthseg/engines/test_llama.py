@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants
 
 from synthseg.config import load_config
-from synthseg.engines import llama, llama_beginnings
+from synthseg.engines import llama
 from synthseg.engines.llama import LlamaEngine, embedded_model_path, is_whole_json
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import RequestRefused, TextRequest
@@ -48,7 +48,7 @@ def test_reply_is_what_it_was_whatever_came_before(engine: LlamaEngine) -> None:
 
 def test_a_known_beginning_gives_the_reply_of_one_that_was_just_read(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """More beginnings than are kept, each with several last messages, in orders that drop and restore them all."""
-    monkeypatch.setattr(llama_beginnings, "NUM_KEPT", 2)
+    monkeypatch.setattr(llama, "NUM_KEPT", 2)
 
     def chat(beginning: int, seed: int) -> TextRequest:
         shown = {"role": "assistant", "content": f"A horse number {beginning}."}
@@ -58,9 +58,10 @@ def test_a_known_beginning_gives_the_reply_of_one_that_was_just_read(engine: Lla
     asked = [chat(beginning, seed) for seed in (1, 2) for beginning in range(4)]
     fresh = LlamaEngine()
     first = fresh.generate(asked)
-    engine.generate([chat(0, 3), chat(0, 4)])
+    engine.generate([chat(0, 3), chat(0, 4)])  # this one keeps more
     assert engine.generate(asked[::-1])[::-1] == first
-    assert LlamaEngine().generate(asked[-1:]) == first[-1:]
+    monkeypatch.setattr(llama, "SMALL_BYTES", 0)
+    assert LlamaEngine().generate([asked[-1], asked[3], asked[7]]) == [first[-1], first[3], first[7]]
     assert len({reply.text for reply in first}) > len(asked) // 2
 
 
