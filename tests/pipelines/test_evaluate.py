@@ -25,6 +25,7 @@ def measured(present: list[list[bool]], counts: list[list[int]], tmp_path: Path)
     def stream(worker: Callable[..., StageWorker], arguments: dict[str, Any], chunks: list[pa.Table]) -> Iterator[dict[str, Any]]:
         (chunk,) = chunks
         yield {
+            "precision": "fp32",
             "matrices": {"segmenter": counts, "control": counts},
             "probabilities": [[0.9, 0.1]] * chunk.num_rows,
             "present": present,
@@ -32,7 +33,7 @@ def measured(present: list[list[bool]], counts: list[list[int]], tmp_path: Path)
             "count": chunk.num_rows,
         }
 
-    return evaluate_run(CONFIG, RunFolder(str(tmp_path)), len(present), stream, SilentProgress())
+    return evaluate_run(CONFIG, RunFolder.create(str(tmp_path), CONFIG), len(present), stream, SilentProgress())
 
 
 def test_a_split_without_a_class_is_no_success(tmp_path: Path) -> None:
