@@ -81,7 +81,7 @@ def _dropped(in_file: dict[str, Tensor], convert: Callable[[dict[str, Tensor]], 
     reached = [value.float().sum() for value in _converted(convert(traced)).values() if value.requires_grad]
     if not reached or not leaves:
         return list(leaves)
-    gradients = torch.autograd.grad(torch.stack(reached).sum(), list(leaves.values()), allow_unused=True)
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(torch.stack(reached).sum(), list(leaves.values()), allow_unused=True)
     return [name for name, gradient in zip(leaves, gradients, strict=True) if gradient is None]
 
 
@@ -117,7 +117,7 @@ def _fingerprint(tensor: Tensor, dtype: torch.dtype) -> tuple[tuple[int, ...], b
     """Shape and content as `dtype`; no content where there is no memory behind it, as for a weight that loading did not fill."""
     if tensor.is_meta:
         return tuple(tensor.shape), b""
-    content = tensor.to("cpu", dtype).contiguous().view(torch.uint8).numpy()
+    content = tensor.to("cpu", dtype).contiguous().view(torch.uint8).numpy().tobytes()
     return tuple(tensor.shape), hashlib.sha256(content).digest()
 
 

@@ -17,7 +17,7 @@ import transformers
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.models.modeling_utils import no_init_weights
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.modeling_clip import CLIPTextModelOutput
 
 from synthseg.engines.diffusers_files import INDEX, PipelineFiles, components
@@ -41,7 +41,7 @@ class BlankEncoder(nn.Module):
         self.config = config
         self.projects = projects
 
-    def forward(self, input_ids: Tensor, **_: Any) -> ModelOutput:
+    def forward(self, input_ids: Tensor, **_: Any) -> BaseModelOutputWithPooling | CLIPTextModelOutput:
         """Zeros for tokens (B, T): hidden states (B, T, 1) of every layer, and a pooled one (B, 1)."""
         hidden = torch.zeros(*input_ids.shape, _WIDTH)
         layers = (hidden,) * (num_layers(self.config) + 1)

@@ -165,7 +165,7 @@ def side_multiple(pipe: Any) -> int:
     draws pixels themselves.
     """
     processor = getattr(getattr(pipe, "image_processor", None), "config", None)
-    factor = getattr(processor, "vae_scale_factor", None) or getattr(pipe, "vae_scale_factor", 1)
+    factor: Any = getattr(processor, "vae_scale_factor", None) or getattr(pipe, "vae_scale_factor", 1)
     patch: int = getattr(pipe, "patch_size", 1)  # of pipelines whose image processor leaves it out
     return int(factor) * patch
 

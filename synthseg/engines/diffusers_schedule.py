@@ -63,7 +63,7 @@ def check_schedule(scheduler: Any, settings: Mapping[str, Any], default_steps: A
 
 
 def _fault(scheduler: Any, settings: Mapping[str, Any]) -> str:
-    extra = {"mu": _ANY_SHIFT} if scheduler.config.get("use_dynamic_shifting") else {}
+    extra: dict[str, Any] = {"mu": _ANY_SHIFT} if scheduler.config.get("use_dynamic_shifting") else {}
     if (original := settings.get("original_inference_steps")) is not None:
         extra["original_inference_steps"] = original
     try:
