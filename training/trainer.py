@@ -30,6 +30,7 @@ _START_S = 120.0
 """What workers that have found room may take to start, beside `stall_timeout_s`."""
 _LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
 """What Ray Train, in a private module, calls a worker that no longer answers."""
+_DIED = "The actor is dead because its worker process has died"
 _POLL_S = 1.0
 """How often a waiting driver looks for signs of life; Ctrl-C is heard at once."""
 
@@ -105,8 +106,11 @@ def _beats(out_dir: Path) -> dict[str, int]:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line and without Ray's advice about its own logs."""
-    failures = getattr(error, "worker_failures", {}).values()
-    if any(isinstance(failure, ray.exceptions.RayActorError) or type(failure).__name__ in _LOST for failure in failures):
+    # A worker that dies early is lost to the controller, or to the call that waits for it, before Ray Train looks after it.
+    failures = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None), error]
+    failures += [getattr(failure, "cause", None) for failure in failures]
+    lost = any(isinstance(failure, ray.exceptions.RayActorError) or type(failure).__name__ in _LOST for failure in failures)
+    if lost or _DIED in str(error):  # Ray Train may keep the text alone
         return "a worker is gone (killed, out of memory, or its machine lost)"
     return str(error).strip().splitlines()[-1]
 

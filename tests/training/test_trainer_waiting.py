@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.train import TrainingFailedError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
-from ray.train.v2.api.exceptions import WorkerGroupError
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from synthseg import interrupt
 from synthseg.errors import RunFailure
@@ -77,7 +77,13 @@ DEAD = ray.exceptions.ActorUnavailableError("gone.\nmore\nlines\nof Ray", b"\0" 
 )
 def test_a_lost_worker_is_told_without_ray_s_lines(failure: Exception) -> None:
     error = WorkerGroupError(f"rank 1: {failure}", {1: failure})
-    assert trainer._reason(error) == "a worker is gone (killed, out of memory, or its machine lost)"
+    for seen in (error, ControllerError(failure), DEAD):
+        assert trainer._reason(seen) == "a worker is gone (killed, out of memory, or its machine lost)"
+
+
+def test_a_lost_worker_of_which_the_text_alone_is_left_is_told_so_too() -> None:
+    error = WorkerGroupError("rank 0:\nThe actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR", {})
+    assert trainer._reason(error).startswith("a worker is gone")
 
 
 def test_a_worker_s_own_error_is_told_by_its_last_line() -> None:
