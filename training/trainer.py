@@ -130,8 +130,6 @@ def _fit(trainer: TorchTrainer, start_timeout_s: float) -> train.TrainingFailedE
     """Train; what Ray Train says went wrong is returned as it is, for Ray would wrap what is raised."""
     # Ray would try for ever to find room for the workers.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(start_timeout_s)
-    # How often it looks whether the workers are done: 2 s by default, for each model of a run.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     try:
         trainer.fit()
     except train.TrainingFailedError as error:
