@@ -31,6 +31,7 @@ _START_S = 120.0
 _LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
 """What Ray Train, in a private module, calls a worker that no longer answers."""
 _DIED = "The actor is dead because its worker process has died"
+_RAISED = "error raised in its creation task"
 _POLL_S = 1.0
 """How often a waiting driver looks for signs of life; Ctrl-C is heard at once."""
 
@@ -109,10 +110,16 @@ def _reason(error: Exception) -> str:
     # A worker that dies early is lost to the controller, or to the call that waits for it, before Ray Train looks after it.
     failures = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None), error]
     failures += [getattr(failure, "cause", None) for failure in failures]
-    lost = any(isinstance(failure, ray.exceptions.RayActorError) or type(failure).__name__ in _LOST for failure in failures)
-    if lost or _DIED in str(error):  # Ray Train may keep the text alone
+    if any(map(_is_loss, failures)) or _DIED in str(error):  # Ray Train may keep the text alone
         return "a worker is gone (killed, out of memory, or its machine lost)"
     return str(error).strip().splitlines()[-1]
+
+
+def _is_loss(failure: Exception | None) -> bool:
+    """Whether it tells of a process that is gone, and not of one that raised something as it began."""
+    if isinstance(failure, ray.exceptions.RayActorError):
+        return _RAISED not in str(failure)
+    return type(failure).__name__ in _LOST
 
 
 class _Registered:
