@@ -12,7 +12,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 OUT ?= runs/embedded
 SEEDS ?= 0 1 2
 
-.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos test-server test-server-quick test-engines test-vllm test-gpu quality bench clean
+.PHONY: help install demo check-demo serve test lint typecheck embedded-clip browser screenshots e2e chaos chaos-quick test-server test-server-quick test-engines test-vllm test-gpu quality bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,10 +53,13 @@ screenshots: install browser ## Take the pictures of docs/serving.md again
 	$(BIN)/python -m tests.e2e.screenshots docs
 
 e2e: install ## Run the smallest whole runs from the command line
-	$(BIN)/python -m pytest -m '(e2e or slow) and not server and not engines' --timeout=600
+	$(BIN)/python -m pytest -m '(e2e or slow) and not (chaos or engines or server)' --timeout=600
 
 test-engines: install ## Run whole runs on diffusers, an endpoint, full-size encoders, and ask every node of a small cluster
 	$(BIN)/python -m pytest -m engines --timeout=900
+
+chaos-quick: install ## Run what CI runs of chaos: what is not slow
+	$(BIN)/python -m pytest -m 'chaos and not (server or slow)' --timeout=1200
 
 chaos: install ## Kill runs at random moments and verify what is left
 	$(BIN)/python -m pytest -m 'chaos and not server' --timeout=1200

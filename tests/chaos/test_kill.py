@@ -91,13 +91,13 @@ def begun(out: Path, stage: str) -> bool:
 @pytest.mark.parametrize(
     ("number", "everybody", "moment"),
     [
-        (signal.SIGINT, False, "images"),
-        (signal.SIGTERM, False, "start"),
+        pytest.param(signal.SIGINT, False, "images", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, False, "start", marks=pytest.mark.slow),
         (signal.SIGTERM, True, "ray"),
         (signal.SIGTERM, True, "prompts"),
-        (signal.SIGTERM, False, "images"),
-        (signal.SIGHUP, True, "images"),
-        (signal.SIGTERM, True, "segmenter"),
+        pytest.param(signal.SIGTERM, False, "images", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, True, "images", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, "segmenter", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_is_one_line_and_the_same_command_resumes(number: signal.Signals, everybody: bool, moment: str, tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def painted(out: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("program", "who"), [("gcs_server", "the head of Ray (gcs_server)"), ("raylet", "Ray's raylet")])
+@pytest.mark.parametrize(
+    ("program", "who"),
+    [("gcs_server", "the head of Ray (gcs_server)"), pytest.param("raylet", "Ray's raylet", marks=pytest.mark.slow)],
+)
 def test_kill_9_of_ray_is_one_line_and_the_same_command_resumes(tmp_path: Path, program: str, who: str) -> None:
     told = command(*arguments(tmp_path, "--until", "images", settings=SETTINGS))
     with subprocess.Popen(told, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8") as run:
@@ -78,6 +81,7 @@ def with_raylet(tmp_path: Path, script: str, *more: str) -> subprocess.Completed
     return subprocess.run(run, capture_output=True, encoding="utf-8", timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_a_ray_that_needs_longer_than_its_own_half_minute_is_waited_for(tmp_path: Path) -> None:
     done = with_raylet(tmp_path, 'sleep 40; exec "$REAL_RAYLET" "$@"')
     assert done.returncode == 0, done.stderr
