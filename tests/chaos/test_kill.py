@@ -88,6 +88,7 @@ def begun(out: Path, stage: str) -> bool:
     return (out / "run.json").exists() and bool(events(out, "stage_started", stage))
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize(
     ("number", "everybody", "moment"),
     [

@@ -5,21 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from synthseg import interrupt
 
+pytestmark = pytest.mark.usefixtures("hangup_heard")
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.fixture(autouse=True)
-def _heard() -> Iterator[None]:
-    """SIGHUP as a terminal leaves it, though these tests may run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def send(number: int) -> None:
