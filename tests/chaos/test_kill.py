@@ -115,14 +115,18 @@ def test_a_signal_is_one_line_and_the_same_command_resumes(number: signal.Signal
         env={**os.environ, name: value},
         start_new_session=True,
     )
-    comes = {
-        "start": out.exists,
-        "ray": lambda: any("raylet" in line for line in processes_with(mark)),
-        "images": lambda: started(out) >= 2,
-    }.get(moment, lambda: begun(out, moment))
-    until(lambda: comes() or process.poll() is not None, seconds=300)
-    (os.killpg if everybody else os.kill)(process.pid, number)
-    _, said = process.communicate(timeout=90)
+    try:
+        comes = {
+            "start": out.exists,
+            "ray": lambda: any("raylet" in line for line in processes_with(mark)),
+            "images": lambda: started(out) >= 2,
+        }.get(moment, lambda: begun(out, moment))
+        until(lambda: comes() or process.poll() is not None, seconds=300)
+        (os.killpg if everybody else os.kill)(process.pid, number)
+        _, said = process.communicate(timeout=90)
+    finally:
+        if process.poll() is None:  # the test has failed; Ray's own processes end with it
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 128 + number
     lines = [line for line in said.splitlines() if not re.match(r"\w+: (started|done|\d+)", line)]
     assert lines == [f"{interrupt.WORDS[number]}; the same command resumes"]
