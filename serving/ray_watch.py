@@ -5,15 +5,18 @@ Ray's core ends the whole process when it loses its head, and its only message i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from subprocess import Popen
 from typing import Any
+
+import psutil
 
 from synthseg import interrupt
 
@@ -59,7 +62,7 @@ class Watch:
             for name, process in processes.items():
                 code = process.poll()
                 if code is not None and not self._stopped.wait(_ENDING_S):
-                    self._end(f"{_HELD[name]} has ended{how(code)}")
+                    self._end(f"{_HELD[name]} has ended{how(code)}", psutil.Process().children(recursive=True))
 
     def _watch_address(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -72,7 +75,8 @@ class Watch:
                 if time.monotonic() - seen > _AWAY_S:
                     self._end(f"execution.address: the head of Ray at {address} has not answered for {_AWAY_S:g} s")
 
-    def _end(self, what: str) -> None:
+    def _end(self, what: str, others: Sequence[psutil.Process] = ()) -> None:
+        """`others` end with this process: those of a Ray without its head would wait a minute for it to come back."""
         # A batch system sends its signal to every process: Ray may be gone before this one's main thread, busy inside Ray, has heard it.
         give_up = time.monotonic() + _HEARING_S
         while time.monotonic() < give_up:
@@ -82,6 +86,9 @@ class Watch:
                 return
         shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hid the cursor
         print(f"{shown}error: {what}; {self._way_out}", file=sys.stderr, flush=True)  # noqa: T201 - the process ends with it
+        for process in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         os._exit(1)
 
 
