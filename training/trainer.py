@@ -31,7 +31,9 @@ _START_S = 120.0
 _LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
 """What Ray Train, in a private module, calls a worker that no longer answers."""
 _DIED = "The actor is dead because its worker process has died"
+"""Ray's words for a process that is gone."""
 _RAISED = "error raised in its creation task"
+"""Ray's words for an actor that raised as it began; its error has the type of one that is gone."""
 _POLL_S = 1.0
 """How often a waiting driver looks for signs of life; Ctrl-C is heard at once."""
 
