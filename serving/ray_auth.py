@@ -5,6 +5,7 @@ Ray 2.60 does so by default, unless the environment says otherwise, and leaves t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import stat
@@ -39,21 +40,14 @@ def require_token() -> None:
 
 
 def _private_token(path: Path) -> None:
-    """Have a token at Ray's own place for it, for this user's eyes only whatever the umask. Several may start at once."""
+    """Have a token at Ray's own place for it, for this user's eyes only whatever the umask.
+
+    Several may start at once: the file is its own lock.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists() or not path.stat().st_size:
-        whole = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(secrets.token_hex(32))
-            if path.exists():  # it is empty
-                whole.replace(path)
-            else:
-                os.link(whole, path)
-        except FileExistsError:
-            pass  # another process was first
-        finally:
-            whole.unlink(missing_ok=True)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            os.fchmod(file.fileno(), 0o600)
+        if not os.fstat(file.fileno()).st_size:
+            file.write(secrets.token_hex(32))

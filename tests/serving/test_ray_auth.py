@@ -49,7 +49,12 @@ def test_one_that_ray_has_left_open_is_closed_and_kept(home: Path) -> None:
     assert token.read_text(encoding="utf-8") == "given"
 
 
-def test_runs_that_start_at_once_have_one_token(home: Path) -> None:
+@pytest.mark.parametrize("empty", [False, True])
+def test_runs_that_start_at_once_have_one_token(home: Path, *, empty: bool) -> None:
+    if empty:
+        (home / ".ray").mkdir()
+        (home / ".ray" / "auth_token").touch()
+
     def start(_: int) -> str:
         ray_auth.require_token()
         return (home / ".ray" / "auth_token").read_text(encoding="utf-8")
