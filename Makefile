@@ -34,8 +34,8 @@ check-demo: demo ## Run the demo and check what it promises
 serve: install ## Serve the embedded preset on http://127.0.0.1:8000
 	$(BIN)/synthseg serve
 
-test: install ## Run the tests
-	$(BIN)/python -m pytest
+test: install ## Run the tests, in two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: install ## Check style
 	$(BIN)/ruff check .
