@@ -22,6 +22,7 @@ from synthseg.stacks import collect, quiet_s
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
 from training.own_process import own_process
+from training.packed import Packed
 
 _POLL_S = 1.0
 """How often a waiting driver looks whether Ctrl-C was pressed."""
@@ -33,9 +34,10 @@ StageWorker = Callable[[pa.Table], dict[str, Any]]
 class _Guarded:
     """A stage worker as Ray Data calls it: its summary, or what it raised, as one row of JSON."""
 
-    def __init__(self, worker: Callable[..., StageWorker], arguments: Mapping[str, Any]) -> None:
+    def __init__(self, packed: Packed[tuple[Callable[..., StageWorker], dict[str, Any]]]) -> None:
         self._worker: StageWorker | None = None
         try:
+            worker, arguments = packed.unpack()
             self._worker = worker(**arguments)
         except Exception as error:  # noqa: BLE001 - whatever it is, the driver reports it
             self._error = _describe(error)
@@ -88,7 +90,7 @@ def run_stage(
     # The internal method, as the public one refuses whole blocks on GPUs, and with a batch size Ray puts shards together.
     dataset = ray.data.from_blocks(list(shards)).map_batches_internal(
         _Guarded,
-        fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments)},
+        fn_constructor_kwargs={"packed": Packed((worker, dict(arguments)))},
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(

@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,10 @@ def train_segmenter(
         "fingerprints": fingerprints,
         "out_dir": str(out_dir),
         "checkpoint_every": checkpoint_every,
-        "load_parts": load_parts,
     }
     precision = train_workers(
         "segmenter",
-        _train_worker,
+        partial(_train_worker, load_parts),
         settings,
         out_dir,
         num_workers,
@@ -190,7 +190,7 @@ def decode_mask(encoded: bytes) -> Mask:
     return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
-def _train_worker(settings: dict[str, Any]) -> None:
+def _train_worker(load_parts: LoadParts, settings: dict[str, Any]) -> None:
     """What each Ray Train worker does."""
     one_thread_on_cpu()
     context = train.get_context()
@@ -198,7 +198,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     config = RunConfig.model_validate(settings["config"])
     device, out_dir = get_device(), Path(settings["out_dir"])
     begin(out_dir, rank, config.segmenter.precision)
-    parts: FrozenParts = settings["load_parts"](config, device)
+    parts = load_parts(config, device)
     started = time.perf_counter()
     share = Share(ray.get(settings["shares"][rank]), parts, config, lambda: beat(out_dir, rank))
     masks_s = time.perf_counter() - started

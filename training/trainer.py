@@ -21,6 +21,7 @@ from synthseg.store.disk import disk_full, is_full
 from synthseg.store.files import sweep_local
 from training.loop import HEARTBEAT, told_precisions
 from training.own_process import own_process
+from training.packed import Packed
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
@@ -128,11 +129,11 @@ class _Registered:
     """A training worker whose stacks can be asked for."""
 
     def __init__(self, worker: Callable[[dict[str, Any]], None], stacks: Path) -> None:
-        self._worker, self._stacks = worker, stacks
+        self._worker, self._stacks = Packed(worker), stacks
 
     def __call__(self, settings: dict[str, Any]) -> None:
         register(self._stacks)
-        self._worker(settings)
+        self._worker.unpack()(settings)
 
 
 def _fit(trainer: TorchTrainer, start_timeout_s: float) -> train.TrainingFailedError | None:
