@@ -15,7 +15,7 @@ from synthseg.prompts.ratings import RATING_KEYS, TOP_RATING
 from synthseg.prompts.template import draw_slots
 from synthseg.taxonomy import ClassInfo, taxonomy
 
-_VERSION = 1
+_VERSION = 2
 
 
 class TemplateEngine:
@@ -41,7 +41,7 @@ class TemplateEngine:
         else:
             rng = np.random.default_rng(request.seed)
             captions = [self._caption(ask.subject, line, rng) for line in ask.lines]
-            text = json.dumps({"caption": captions[0]} if len(captions) == 1 else {"captions": captions})
+            text = json.dumps(captions[0] if len(captions) == 1 else {"captions": captions})
         return TextReply(text, "stop", sum(len(m.get("content", "").split()) for m in request.messages), len(text.split()))
 
     def _caption(self, subject: str, line: str, rng: np.random.Generator) -> str:

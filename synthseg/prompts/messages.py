@@ -87,7 +87,7 @@ def write_request(
     lines = "\n".join(filling.words() for filling in slots)
     stock = _PLACE_EXAMPLE if subject == PLACE else next(e for e in _EXAMPLES if e[0] not in subject)
     shown, caption = example or stock[1:]
-    reply = f'{{"captions":["{caption}"]}}' if many else f'{{"caption":"{caption}"}}'
+    reply = f'{{"captions":["{caption}"]}}' if many else f'"{caption}"'
     advice = advice or (_REASONS[refused].format(subject=subject) if refused else "")
     hint = f"{advice} Write it again: " if advice else ""
     return TextRequest(
@@ -142,8 +142,8 @@ def _with_article(subject: str) -> str:
 def _caption_schema(config: PromptsConfig, profile: ClassProfile, subject: str, slots: Sequence[Slots]) -> dict[str, Any]:
     """The reply's form: words only, a bounded number of them, the class named within the first ones."""
     if len(slots) == 1:
-        caption = {"type": "string", "pattern": _caption_pattern(config.max_words, profile, subject, slots[0])}
-        return {"type": "object", "properties": {"caption": caption}, "required": ["caption"], "additionalProperties": False}
+        # A bare string costs a fifth of an object's tokens less.
+        return {"type": "string", "pattern": _caption_pattern(config.max_words, profile, subject, slots[0])}
     words = {"type": "string", "minLength": 4 * MIN_WORDS, "maxLength": 8 * config.max_words}
     captions = {"type": "array", "items": words, "minItems": len(slots), "maxItems": len(slots)}
     return {"type": "object", "properties": {"captions": captions}, "required": ["captions"], "additionalProperties": False}
