@@ -25,7 +25,7 @@ from synthseg.progress import Progress
 from synthseg.stacks import register
 from synthseg.store.run_folder import RunFolder
 
-CHUNK = 16
+CHUNK = 8
 """Images a worker evaluates at once."""
 NUM_SHOWN = 12
 """Images whose masks are kept for the report."""
