@@ -6,7 +6,6 @@ A worker's errors travel as data: what Ray Data wraps around an exception loses 
 from __future__ import annotations
 
 import json
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ import ray
 
 from synthseg import interrupt
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
+from synthseg.heartbeat import Watch
 from synthseg.sizing.placement import WORKER_CPUS
-from synthseg.stacks import collect, quiet_s
+from synthseg.stacks import collect
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.run_folder import RunFolder
 from training.own_process import own_process
@@ -127,10 +127,10 @@ def _next(answers: ray.ObjectRefGenerator[dict[str, Any]], timeout_s: float, sta
     """The next answer, None when there are no more. TimeoutError after `timeout_s` without a sign of life from a worker here,
     KeyboardInterrupt when one was asked for.
     """
-    give_up = time.monotonic() + timeout_s
+    watch = Watch(stacks)
     while not ray.wait([answers], timeout=min(_POLL_S, timeout_s))[0]:
         interrupt.check()
-        if time.monotonic() > give_up and quiet_s(stacks) > timeout_s:
+        if watch.quiet_s() > timeout_s:
             raise TimeoutError
     interrupt.check()
     try:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import faulthandler
-import math
 import os
 import signal
 import tempfile
 import time
 from pathlib import Path
 
+from synthseg import heartbeat
+
 _SIGNAL = signal.SIGUSR2
 _WRITE_WAIT_S = 1.0
-_ALIVE = ".alive"
 
 
 def stacks_folder(run_fingerprint: str) -> Path:
@@ -43,16 +43,11 @@ def collect(folder: Path) -> str:
 
 def beat(folder: Path) -> None:
     """Say that this process gets on with a shard that takes long."""
-    (folder / f"{os.getpid()}{_ALIVE}").touch()
-
-
-def quiet_s(folder: Path) -> float:
-    """Seconds since a process of this machine last called `beat`; infinite where none has."""
-    beats = [path.stat().st_mtime for path in folder.glob(f"*{_ALIVE}")]
-    return time.time() - max(beats) if beats else math.inf
+    heartbeat.beat(folder, os.getpid())
 
 
 def clear(folder: Path) -> None:
-    """Forget the registrations of an earlier run, so that no reused process id is signalled."""
-    for path in (*folder.glob("*.txt"), *folder.glob(f"*{_ALIVE}")):
+    """Forget the registrations of an earlier run, so that no reused process id is signalled, and its signs of life."""
+    for path in folder.glob("*.txt"):
         path.unlink(missing_ok=True)
+    heartbeat.forget(folder)

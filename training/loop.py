@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from synthseg import heartbeat
 from synthseg.config.schema import PRECISION
 from synthseg.config.section import Section
 from synthseg.machine.precision import Setting, used_here
@@ -22,9 +23,6 @@ from synthseg.store.disk import full_disk_named
 from synthseg.store.files import write_local
 
 _LOG = logging.getLogger("synthseg.training")
-
-HEARTBEAT = "alive"
-"""Files of this name and a worker's rank carry, in their time, when it last got on, and in their text the precision it computes in."""
 
 
 def one_thread_on_cpu() -> None:
@@ -75,17 +73,17 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def beat(out_dir: Path, rank: int) -> None:
     """Say that this worker gets on: `train_workers` ends a training in which no worker has said so for too long."""
-    (out_dir / f"{HEARTBEAT}-{rank}").touch()
+    heartbeat.beat(out_dir, rank)
 
 
 def begin(out_dir: Path, rank: int, setting: Setting) -> None:
-    """The first `beat` of a worker, which also says what it computes in where the configuration says `setting`."""
-    (out_dir / f"{HEARTBEAT}-{rank}").write_text(used_here(setting), encoding="utf-8")
+    """The first `beat` of a worker; the file's text says what it computes in where the configuration says `setting`."""
+    heartbeat.sign_of(out_dir, rank).write_text(used_here(setting), encoding="utf-8")
 
 
 def told_precisions(out_dir: Path) -> tuple[str, ...]:
     """What the workers of the training in `out_dir` have said in `begin`, each kind once."""
-    return tuple(sorted({told for path in out_dir.glob(f"{HEARTBEAT}-*") if (told := path.read_text(encoding="utf-8"))}))
+    return tuple(sorted({told for path in heartbeat.signs(out_dir) if (told := path.read_text(encoding="utf-8"))}))
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

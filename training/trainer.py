@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,11 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from synthseg import interrupt
 from synthseg.errors import RunFailure
+from synthseg.heartbeat import Watch, forget
 from synthseg.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.files import sweep_local
-from training.loop import HEARTBEAT, told_precisions
+from training.loop import told_precisions
 from training.own_process import own_process
 from training.packed import Packed
 
@@ -73,7 +72,7 @@ def train_workers(
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
     sweep_local(out_dir)
-    _forget_workers(out_dir)
+    forget(out_dir)
     try:
         with own_process(_fit, trainer, stall_timeout_s) as fitted:
             _wait(name, fitted, out_dir, stall_timeout_s, stacks)
@@ -91,21 +90,7 @@ def train_workers(
         raise RunFailure(f"{name} training failed: {_reason(error)}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        _forget_workers(out_dir)
-
-
-def _forget_workers(out_dir: Path) -> None:
-    for path in out_dir.glob(f"{HEARTBEAT}-*"):
-        path.unlink(missing_ok=True)
-
-
-def _beats(out_dir: Path) -> dict[str, int]:
-    """When each worker last gave a sign of life, by the clock of whoever keeps its file."""
-    found = {}
-    for path in out_dir.glob(f"{HEARTBEAT}-*"):
-        with contextlib.suppress(FileNotFoundError):
-            found[path.name] = path.stat().st_mtime_ns
-    return found
+        forget(out_dir)
 
 
 def _reason(error: Exception) -> str:
@@ -149,17 +134,13 @@ def _fit(trainer: TorchTrainer, start_timeout_s: float) -> train.TrainingFailedE
 
 def _wait(name: str, fitted: ray.ObjectRef[train.TrainingFailedError | None], out_dir: Path, stall_timeout_s: float, stacks: Path) -> None:
     """Wait for `_fit` and raise what it returned, or RunFailure when the workers show no sign of life any more."""
-    seen: dict[str, int] = {}
-    changed = time.monotonic()
+    watch = Watch(out_dir)
     while not ray.wait([fitted], timeout=min(_POLL_S, stall_timeout_s))[0]:
         interrupt.check()
-        # That a sign is new decides, not its time: clocks are set anew, and a file server's is another.
-        beats = _beats(out_dir)
-        if beats != seen:
-            seen, changed = beats, time.monotonic()
+        quiet_s = watch.quiet_s()
         # Ray itself ends a start that finds no room, and says why: leave it the time to.
-        patience_s = stall_timeout_s if beats else stall_timeout_s + _START_S
-        if time.monotonic() - changed > patience_s:
+        patience_s = stall_timeout_s if watch.heard else stall_timeout_s + _START_S
+        if quiet_s > patience_s:
             (out_dir / "stacks.txt").write_text(collect(stacks), encoding="utf-8")
             raise RunFailure(
                 f"stalled: {name} training made no step for {patience_s:.0f} s; the stacks are in {out_dir / 'stacks.txt'}; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import threading
 import time
@@ -22,8 +21,9 @@ from pipelines.streaming import StageWorker, run_stage
 from synthseg.config import load_config
 from synthseg.datasets.base import open_dataset
 from synthseg.errors import CorruptData, DiskFull, RunFailure, UsageProblem
+from synthseg.heartbeat import Watch, signs
 from synthseg.records import sample_schema, samples
-from synthseg.stacks import beat, clear, quiet_s, register
+from synthseg.stacks import beat, clear, register
 from synthseg.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.timeout(240)
@@ -143,21 +143,52 @@ def test_a_worker_that_waits_for_others_has_several_shards_at_once(session: None
     assert len({row["thread"] for row in found}) == 2
 
 
-def test_a_long_shard_whose_worker_gets_on_is_no_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = iter([[], [], [], ["ready"]])
-    monkeypatch.setattr(streaming.ray, "wait", lambda refs, timeout: (next(waits), []))
+@pytest.fixture
+def wait_while(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[int], object]], dict[str, Any] | None]:
+    """Wait for a shard that takes three times the patience; what is given is told, at each look of the driver, which look it is."""
     monkeypatch.setattr(streaming.ray, "get", lambda ref: {"summary": ref})
+
+    def answer(each: Callable[[int], object]) -> dict[str, Any] | None:
+        looks = iter(range(60))
+
+        def wait(refs: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+            time.sleep(0.01)
+            look = next(looks, None)
+            if look is not None:
+                each(look)
+            return (refs, []) if look is None else ([], refs)
+
+        monkeypatch.setattr(streaming.ray, "wait", wait)
+        return streaming._next(iter(["shard"]), 0.2, tmp_path / "stacks")
+
+    return answer
+
+
+def test_a_long_shard_whose_worker_gets_on_is_no_stall(wait_while: Any, tmp_path: Path) -> None:
     stacks = tmp_path / "stacks"
     register(stacks)
-    assert quiet_s(stacks) == math.inf
+    assert not Watch(stacks).heard
     with pytest.raises(TimeoutError):
-        streaming._next(iter(["shard"]), -1.0, stacks)  # the patience is over before the first look
-    beat(stacks)
-    assert quiet_s(stacks) < 60
-    monkeypatch.setattr(streaming, "quiet_s", lambda folder: quiet_s(folder) - 3600)  # it got on after the patience was over
-    assert streaming._next(iter(["shard"]), -1.0, stacks) == {"summary": "shard"}
+        wait_while(lambda _: None)
+    assert wait_while(lambda _: beat(stacks)) == {"summary": "shard"}
+    assert Watch(stacks).heard
+    with pytest.raises(TimeoutError):
+        wait_while(lambda _: None)  # an earlier sign is no life
     clear(stacks)
-    assert quiet_s(stacks) == math.inf
+    assert not Watch(stacks).heard
+
+
+def test_a_clock_that_is_set_anew_is_neither_silence_nor_life(wait_while: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks = tmp_path / "stacks"
+    register(stacks)
+    beat(stacks)
+    (sign,) = signs(stacks)
+    assert wait_while(lambda look: os.utime(sign, (look, look))) == {"summary": "shard"}
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    assert wait_while(lambda _: beat(stacks)) == {"summary": "shard"}
+    os.utime(sign, (2e12, 2e12))
+    with pytest.raises(TimeoutError):
+        wait_while(lambda _: None)
 
 
 class Reader(EvaluationWorker):
