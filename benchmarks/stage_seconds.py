@@ -13,6 +13,7 @@ import argparse
 import os
 
 from benchmarks.machine import machine
+from synthseg.redaction import redacted
 from synthseg.store.run_folder import RunFolder
 
 LIMIT = "ONEDNN_MAX_CPU_ISA"
@@ -34,7 +35,7 @@ def main() -> None:
         starts = folder.record().get("hardware") or []
         used = sorted({kind for start in starts for kinds in start["precision"].values() for kind in kinds})
         row = " | ".join(f"{found.get(name, 0):.0f}" for name in names)
-        print(f"| {folder.out} | {', '.join(used)} | {row} | {sum(found.values()):.0f} |")
+        print(f"| {redacted(folder.out)} | {', '.join(used)} | {row} | {sum(found.values()):.0f} |")
 
 
 if __name__ == "__main__":

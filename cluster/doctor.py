@@ -23,6 +23,7 @@ from synthseg.hub.cache import cache_root
 from synthseg.hub.catalogue import weights_of
 from synthseg.hub.ids import is_local
 from synthseg.machine.precision import cpu_has_bf16, emulated, resolve
+from synthseg.redaction import redacted
 from synthseg.sizing.estimate import needed_memory_gb
 from synthseg.sizing.placement import num_cpus, stage_shortage, stage_wishes, whole_gpus, widest
 from synthseg.stages import Stage
@@ -202,7 +203,7 @@ def _remote(out: str) -> Check:
         Files.connect(out).prepare()
     except SynthSegError as error:
         return Check("runs folder", "fail", str(error), "mend that, or choose another place with --out")
-    return Check("runs folder", "ok", f"{out} can be written")
+    return Check("runs folder", "ok", f"{redacted(out)} can be written")
 
 
 def _folder(folder: Path) -> Check:

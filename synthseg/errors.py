@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from synthseg.redaction import redacted
+
 
 class SynthSegError(Exception):
-    """Base of the errors this project raises on purpose; `exit_code` is what the command line ends with."""
+    """Base of the errors this project raises on purpose; `exit_code` is what the command line ends with.
+
+    A location in the message may hold credentials: they are hidden here, whoever words it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class UsageProblem(SynthSegError):

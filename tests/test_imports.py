@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "synthseg.gpus",
         "synthseg.hub",
         "synthseg.machine",
+        "synthseg.redaction",
         "synthseg.sizing",
         "synthseg.stages",
         "synthseg.store.files",

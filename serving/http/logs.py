@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
+from synthseg.redaction import redacted
 
 LOGGER: Final = logging.getLogger("synthseg.serving")
 _FILE_BYTES: Final = 10 << 20
@@ -31,11 +32,11 @@ class JsonFormatter(logging.Formatter):
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": redacted(record.getMessage()),
             **fields,
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redacted(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 

@@ -29,6 +29,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.engines.availability import missing_requirements
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
+from synthseg.redaction import redacted
 
 Result = TypeVar("Result")
 
@@ -337,7 +338,7 @@ class RayJobService:
         """`value` without the server's own paths and without tracebacks, which are full of them; the run's folder keeps those."""
         if isinstance(value, str):
             for place, name in ((record.out, "OUT"), (self._root, "JOBS"), (str(self._folder.parent), "STATE")):
-                value = value.replace(place, name)
+                value = value.replace(place, name).replace(redacted(place), name)
         elif isinstance(value, dict):
             value = {key: self._scrubbed(record, item) for key, item in value.items() if key != "traceback"}
         elif isinstance(value, list):

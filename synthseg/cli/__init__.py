@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ import typer
 from synthseg import interrupt
 from synthseg.cli.root import app
 from synthseg.errors import SynthSegError
+from synthseg.redaction import redacted
 
 _USAGE: Final = 2
 _SHOWN_CHARACTERS: Final = 400
@@ -65,8 +67,9 @@ def _failed(error: Exception, *, verbose: bool) -> int:
         # A bare `synthseg` has already printed its help.
         return _fail(f"{message.rstrip('.')}; see synthseg --help", _USAGE) if message.strip() else _USAGE
     if verbose:
-        raise error
-    return _fail(f"unexpected {type(error).__name__} at {_origin(error)}: {str(error)[:_SHOWN_CHARACTERS]}", 1)
+        print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)  # noqa: T201 (as Python itself would)
+        return 1
+    return _fail(f"unexpected {type(error).__name__} at {_origin(error)}: {redacted(str(error))[:_SHOWN_CHARACTERS]}", 1)
 
 
 def _origin(error: BaseException) -> str:
@@ -78,5 +81,5 @@ def _origin(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 (one plain line, never wrapped)
+    print("error: " + redacted(" ".join(message.split())), file=sys.stderr)  # noqa: T201 (one plain line, never wrapped)
     return code

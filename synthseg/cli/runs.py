@@ -22,6 +22,7 @@ from synthseg.cli.options import (
     load,
 )
 from synthseg.cli.output import console, new_table, print_json, print_line
+from synthseg.redaction import redacted
 from synthseg.stages import Stage
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run(
     with progress_for(console(stderr=True)) as progress:
         run_pipeline(config, out, verbose=verbose, progress=progress, until=until)
     folder = RunFolder.open(out)
-    _print_summary(f"Run {out}", folder.metrics())
+    _print_summary(f"Run {redacted(out)}", folder.metrics())
     print_line(f"metrics  {folder.files.path(METRICS)}")
     if folder.files.exists("report/index.html"):
         print_line(f"report   {folder.files.path('report/index.html')}")
@@ -79,7 +80,7 @@ def status(out: OutArgument, as_json: JsonOption = False) -> None:
         print_json(found.to_json())
         return
     state = "finished" if found.finished else "not finished"
-    print_line(f"{out}: {found.preset}, seed {found.seed}, {len(found.classes)} classes, {state}")
+    print_line(f"{found.out}: {found.preset}, seed {found.seed}, {len(found.classes)} classes, {state}")
     console().print(_status_table(found))
     if found.num_cut_prompts:
         print_line(f"note  {cut_prompts_note(found.num_cut_prompts)}")
@@ -100,7 +101,7 @@ def verify(out: OutArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"ok": not report.faults, **asdict(report)})
     else:
-        print_line(f"{out}: {'not whole' if report.faults else 'whole'}")
+        print_line(f"{redacted(out)}: {'not whole' if report.faults else 'whole'}")
         console().print(_verify_table(report))
         for reason, count in report.dropped_by_reason.items():
             print_line(f"{count} dropped or failed: {reason}")
@@ -133,7 +134,7 @@ def evaluate(out: OutArgument, verbose: VerboseOption = False) -> None:
 
     with progress_for(console(stderr=True)) as progress:
         evaluate_pipeline(out, verbose=verbose, progress=progress)
-    _print_summary(f"Run {out}", RunFolder.open(out).metrics())
+    _print_summary(f"Run {redacted(out)}", RunFolder.open(out).metrics())
 
 
 @app.command()

@@ -17,6 +17,7 @@ from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
 from synthseg.hub.mirror import VARIABLE, Mirror, mirror_from_environment
 from synthseg.hub.progress import FetchProgress, SilentFetch
 from synthseg.hub.selection import select
+from synthseg.redaction import redacted
 from synthseg.store.disk import full_disk_named
 
 Source = Literal["here", "mirror", "hub"]
@@ -57,7 +58,7 @@ def fill(fetched: Sequence[Fetched], mirror: Mirror, progress: FetchProgress | N
         same = there is not None and there.commit == manifest.commit
         if there is not None and same and set(manifest.files) <= set(there.files) and manifest.selections <= there.selections:
             continue
-        progress.start(f"to {mirror.root}: {hub_id}", manifest.num_bytes)
+        progress.start(f"to {redacted(mirror.root)}: {hub_id}", manifest.num_bytes)
         for name, record in manifest.files.items():
             if same and mirror.holds(hub_id, name, record.num_bytes):
                 progress.advance(record.num_bytes)
@@ -97,7 +98,7 @@ def _fetch_one(weight: Weight, mirror: Mirror | None, progress: FetchProgress, u
 def _from_mirror(weight: Weight, mirror: Mirror, offered: Manifest, cache: RepoCache, progress: FetchProgress) -> Manifest:
     cache.begin(offered.commit)
     folder = cache.snapshot(offered.commit)
-    progress.start(f"{weight.hub_id} from {mirror.root}", offered.num_bytes)
+    progress.start(f"{weight.hub_id} from {redacted(mirror.root)}", offered.num_bytes)
     for name, record in offered.files.items():
         target = folder / name
         if target.is_file() and target.stat().st_size == record.num_bytes and sha256_of(target) == record.sha256:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from synthseg.config.loading import to_toml
 from synthseg.plan import CONTEXT
 from synthseg.prompts.replies import CUT_SHORT
+from synthseg.redaction import redacted
 from synthseg.report import charts
 from synthseg.report.charts import Group
 from synthseg.report.collect import DROPPED_STATE, STATES, Findings, collect
@@ -46,7 +47,8 @@ def render(found: Findings) -> str:
         title=f"{found.config.preset}, seed {found.config.seed}",
         run=found.run,
         config=found.config,
-        toml=to_toml(found.config),
+        toml=redacted(to_toml(found.config)),
+        dataset=redacted(found.config.evaluation.dataset),
         started=_date(found.first_event_s),
         precision=_precision(found.run),
         notes=found.notes,

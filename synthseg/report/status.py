@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from synthseg.errors import CorruptData
+from synthseg.redaction import redacted
 from synthseg.report.cut_prompts import num_cut_prompts
 from synthseg.report.summary import metric
 from synthseg.store.run_folder import RunFolder
@@ -32,6 +33,7 @@ class RunStatus:
     """A run at a glance."""
 
     out: str
+    """The place of the run, its credentials hidden."""
     preset: str
     fingerprint: str
     seed: int
@@ -71,7 +73,7 @@ def read_status(out: str) -> RunStatus:
     stages += [StageStatus(name, 0, 0, 0, seconds[name]) for name in TRAINED if name in seconds]
     events = list(folder.events())
     return RunStatus(
-        out=out,
+        out=redacted(out),
         preset=config.preset,
         fingerprint=config.fingerprint(),
         seed=config.seed,

@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 
 from synthseg.errors import DiskFull, RunFailure, UsageProblem
 from synthseg.paths import expanded
+from synthseg.redaction import redacted
 from synthseg.store.disk import full_disk_named
 from synthseg.store.reach import reach
 
@@ -52,11 +53,11 @@ class Files:
         return Path(self._base) if self._local else None
 
     def path(self, name: str) -> str:
-        """Where `name` is, as people and other programs know it: a path of this machine, or a URI of the root's own kind."""
+        """Where `name` is, for people: a path of this machine, or a URI of the root's own kind, its credentials hidden."""
         if self._local:
             return self._inside(name)
         root, mark, options = self.root.partition("?")
-        return f"{root.rstrip('/')}/{name}{mark}{options}"
+        return redacted(f"{root.rstrip('/')}/{name}{mark}{options}")
 
     def _inside(self, name: str) -> str:
         """`name` as the store's own library wants it."""

@@ -21,6 +21,7 @@ from typing import IO, cast
 from urllib.parse import parse_qs, urlsplit
 
 from synthseg.errors import UsageProblem
+from synthseg.redaction import redacted
 
 PATIENCE_S = 7.0
 """For one look-up, once the libraries are loaded."""
@@ -92,7 +93,8 @@ def _main(root: str, field: str) -> None:
 
 
 def _answer(problem: str) -> None:
-    sys.stdout.write(json.dumps(" ".join(problem.split())) + "\n")
+    # Before the caller cuts it: half a URI would no longer be known as one.
+    sys.stdout.write(json.dumps(redacted(" ".join(problem.split()))) + "\n")
     sys.stdout.flush()
 
 

@@ -16,6 +16,7 @@ from synthseg import __version__
 from synthseg.config.schema import PRECISION, RunConfig
 from synthseg.config.section import STORED
 from synthseg.errors import CorruptData, UsageProblem
+from synthseg.redaction import redacted
 from synthseg.store.files import Files
 from synthseg.store.reach import reach
 from synthseg.store.shards import ShardStore
@@ -138,8 +139,9 @@ class RunFolder:
             self.files.write(RUN, json.dumps(record, indent=2, sort_keys=True).encode())
 
     def event(self, kind: str, **details: Any) -> None:
-        """Append what happened to events.jsonl, with the wall clock."""
-        self.files.append(EVENTS, json.dumps({"time": round(time.time(), 3), "event": kind, **details}, sort_keys=True))
+        """Append what happened to events.jsonl, with the wall clock; credentials in the texts of `details` are hidden."""
+        told = {name: redacted(value) if isinstance(value, str) else value for name, value in details.items()}
+        self.files.append(EVENTS, json.dumps({"time": round(time.time(), 3), "event": kind, **told}, sort_keys=True))
 
     def worker_event(self, kind: str, **details: Any) -> None:
         """`event` from one of many processes. Left out on stores without append, where writers would undo each other's lines."""

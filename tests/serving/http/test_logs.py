@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,3 +22,17 @@ def test_only_the_newest_logs_of_ended_gateways_stay(configure: Callable[..., Ru
     left = {path.name for path in folder.iterdir()}
     newest = {f"gateway-{1000 + age}.jsonl{end}" for age in range(9) for end in ("", ".1")}
     assert left == {*newest, "other.txt"}
+
+
+def test_a_line_shows_no_credentials() -> None:
+    place = "s3://key:hunter2@bucket/jobs"
+    try:
+        raise OSError(f"{place} is away")
+    except OSError as error:
+        record = logging.LogRecord(
+            "synthseg.serving", logging.ERROR, "x.py", 1, "jobs in %s", (place,), (OSError, error, error.__traceback__)
+        )
+    line = logs.JsonFormatter().format(record)
+    assert json.loads(line)["event"] == "jobs in s3://***@bucket/jobs"
+    assert "OSError: s3://***@bucket/jobs is away" in json.loads(line)["traceback"]
+    assert "hunter2" not in line

@@ -11,10 +11,11 @@ import pytest
 
 from serving.http.backend import Conflict, Job, Overloaded
 from serving.jobs import results
+from serving.jobs.registry import Record
 from serving.jobs.runner import Found
 from serving.jobs.service import LOST_AFTER_S, MAX_STARTS, WEIGH_EVERY_S, RayJobService
 from synthseg.config import load_config
-from synthseg.errors import UsageProblem
+from synthseg.errors import RunFailure, UsageProblem
 from synthseg.store.run_folder import RunFolder
 from tests.serving.jobs.fakes import FakeRunner
 
@@ -164,6 +165,14 @@ def test_a_failure_is_told_without_the_servers_paths(bench: Bench) -> None:
         assert done.message == "out: 'OUT' cannot be written"
 
     on(bench, scenario)
+
+
+def test_a_place_is_no_place_of_the_server_s_with_its_credentials_hidden_either(tmp_path: Path) -> None:
+    root = "s3://key:hunter2@jobs"
+    bench = Bench(tmp_path, f"serving.jobs_dir={root}")
+    message = str(RunFailure(f"out: '{root}/ann/7' cannot be written, and {root} neither"))
+    record = Record("job_1", "ann", SPEC, f"{root}/ann/7", "failed", 0.0, message=message)
+    assert bench.service._job(record).message == "out: 'OUT' cannot be written, and JOBS neither"
 
 
 def test_a_worker_s_traceback_is_for_the_server_s_owner(bench: Bench) -> None:

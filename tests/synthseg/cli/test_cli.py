@@ -66,6 +66,22 @@ def test_a_run_in_a_bucket_ends_with_uris(pipeline: dict[str, Any], capsys: pyte
     assert capsys.readouterr().out == "memory://cli-test/run/report/index.html\n"
 
 
+def test_no_line_of_a_command_shows_the_credentials_in_out(pipeline: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    out = "memory://key:hunter2@cli-test/secret?token=hunter2"
+    for arguments in (["run", "--out", out], ["status", out], ["status", out, "--json"], ["report", out], ["verify", out]):
+        cli._guarded(arguments)
+    for raised in (RunFailure(f"ray: {out} is gone"), OSError(f"{'x' * 360} {out}")):
+        pipeline["raises"] = raised
+        cli._guarded(["run", "--out", out])
+        cli._guarded(["run", "--out", out, "--verbose"])
+    cli._guarded(["status", "--in", out])
+    cli._guarded(["status", out, out])
+    shown = "".join(capsys.readouterr())
+    assert "metrics  memory://***@cli-test/secret/metrics.json?token=***\n" in shown
+    assert "OSError: xxx" in shown
+    assert "hunter2" not in shown
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "line"),
     [

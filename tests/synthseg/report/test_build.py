@@ -160,6 +160,14 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     assert parsed.images == 0
 
 
+def test_the_page_shows_no_credentials(tmp_path: Path) -> None:
+    dataset = "folder:s3://key:hunter2@bucket/split?token=hunter2"
+    RunFolder.create(str(tmp_path), load_config("voc", [f"evaluation.dataset={dataset}"]))
+    source, parsed = read(build_report(str(tmp_path)))
+    assert "evaluated on folder:s3://***@bucket/split?token=***" in parsed.words
+    assert "hunter2" not in source
+
+
 def test_no_run_is_a_usage_problem(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="holds no run"):
         build_report(str(tmp_path))

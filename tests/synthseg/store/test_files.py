@@ -143,4 +143,4 @@ def test_a_uri_that_lacks_a_slash_is_no_folder_of_this_machine(root: str) -> Non
 def test_a_path_in_a_store_is_told_as_its_uri() -> None:
     assert Files("memory://bucket/run/").path("metrics.json") == "memory://bucket/run/metrics.json"
     files = Files("s3://key:secret@bucket/run?region=eu-west-1&endpoint_override=127.0.0.1:9")
-    assert files.path("a/b") == "s3://key:secret@bucket/run/a/b?region=eu-west-1&endpoint_override=127.0.0.1:9"
+    assert files.path("a/b") == "s3://***@bucket/run/a/b?region=eu-west-1&endpoint_override=127.0.0.1:9"

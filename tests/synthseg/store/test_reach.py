@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -35,6 +36,7 @@ def test_a_store_that_never_answers_is_given_up(scheme: str, deaf_address: str) 
     ) as raised:
         RunFolder.open(root)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
     assert time.monotonic() - started < reach.PATIENCE_S + reach._LOAD_S
 
 
@@ -57,6 +59,11 @@ def test_a_store_that_answers_is_asked_once(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(reach.subprocess, "Popen", None)
     reach.reach("bucket://runs/small", "out")
     reach.reach(str(tmp_path), "out")
+
+
+def test_what_a_library_says_is_redacted_before_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    reach._answer(f"{'x' * (reach._SHOWN_CHARACTERS - 20)} s3://key:secret@bucket/run")
+    assert json.loads(capsys.readouterr().out).endswith(" s3://***@bucket/run")
 
 
 def test_lines_that_come_together_are_read_one_by_one() -> None:

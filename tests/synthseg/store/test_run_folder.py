@@ -88,6 +88,13 @@ def test_an_event_cut_short_by_a_kill_is_skipped(tmp_path: Path) -> None:
     assert [event["event"] for event in folder.events()] == ["run_created"]
 
 
+def test_an_event_tells_no_credentials(tmp_path: Path) -> None:
+    folder = RunFolder.create(str(tmp_path), load_config("embedded"))
+    folder.event("worker_error", error="OSError: s3://key:hunter2@bucket/run", attempt=2)
+    *_, event = folder.events()
+    assert (event["error"], event["attempt"]) == ("OSError: s3://***@bucket/run", 2)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_precision_is_no_other_run(precision: str, tmp_path: Path) -> None:
     RunFolder.create(str(tmp_path), load_config("embedded"))
