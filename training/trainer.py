@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from training.packed import Packed
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
-
-
 _START_S = 120.0
 """What workers that have found room may take to start, beside `stall_timeout_s`."""
+_NO_ROOM = "WorkerGroupStartupTimeoutError"
+"""What Ray Train, in a private module, says where the cluster has no room for the workers."""
 _LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
 """What Ray Train, in a private module, calls a worker that no longer answers."""
 _DIED = "The actor is dead because its worker process has died"
@@ -78,32 +78,37 @@ def train_workers(
             _wait(name, fitted, out_dir, stall_timeout_s, stacks)
         return told_precisions(out_dir)
     except (train.TrainingFailedError, ray.exceptions.RayError) as error:
-        if type(getattr(error, "controller_failure", None)).__name__ == "WorkerGroupStartupTimeoutError":
+        failures = _failures(error)
+        if any(type(failure).__name__ == _NO_ROOM for failure in failures):
             room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
             raise RunFailure(
                 f"stalled: the cluster had no room for {num_workers} {name} workers of {room} for {stall_timeout_s:.0f} s; "
                 "free some or lower execution.workers; the same command resumes"
             ) from error
-        failures = [*getattr(error, "worker_failures", {}).values(), error]
         if full := next((failure for failure in failures if is_full(failure)), None):
             raise disk_full(full, str(out_dir)) from error
-        raise RunFailure(f"{name} training failed: {_reason(error)}; the same command resumes") from error
+        raise RunFailure(f"{name} training failed: {_reason(error, failures)}; the same command resumes") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         forget(out_dir)
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in one line and without Ray's advice about its own logs."""
+def _failures(error: Exception) -> list[Exception]:
+    """All that tells of what went wrong: what each worker raised, what the controller met, `error` itself, and their causes."""
     # A worker that dies early is lost to the controller, or to the call that waits for it, before Ray Train looks after it.
-    failures = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None), error]
-    failures += [getattr(failure, "cause", None) for failure in failures]
+    found = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None), error]
+    found += [getattr(failure, "cause", None) for failure in found]
+    return [failure for failure in found if failure is not None]
+
+
+def _reason(error: Exception, failures: Sequence[Exception]) -> str:
+    """What went wrong, in one line and without Ray's advice about its own logs; `failures` are those of `error`."""
     if any(map(_is_loss, failures)) or _DIED in str(error):  # Ray Train may keep the text alone
         return "a worker is gone (killed, out of memory, or its machine lost)"
     return str(error).strip().splitlines()[-1]
 
 
-def _is_loss(failure: Exception | None) -> bool:
+def _is_loss(failure: Exception) -> bool:
     """Whether it tells of a process that is gone, and not of one that raised something as it began."""
     if isinstance(failure, ray.exceptions.RayActorError):
         return _RAISED not in str(failure)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from ray.train import TrainingFailedError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from synthseg import interrupt
-from synthseg.errors import RunFailure
+from synthseg.errors import DiskFull, RunFailure
 from training import trainer
 
 
@@ -78,14 +80,43 @@ DEAD = ray.exceptions.ActorUnavailableError("gone.\nmore\nlines\nof Ray", b"\0" 
 def test_a_lost_worker_is_told_without_ray_s_lines(failure: Exception) -> None:
     error = WorkerGroupError(f"rank 1: {failure}", {1: failure})
     for seen in (error, ControllerError(failure), DEAD):
-        assert trainer._reason(seen) == "a worker is gone (killed, out of memory, or its machine lost)"
+        assert trainer._reason(seen, trainer._failures(seen)) == "a worker is gone (killed, out of memory, or its machine lost)"
 
 
 def test_a_lost_worker_of_which_the_text_alone_is_left_is_told_so_too() -> None:
     error = WorkerGroupError("rank 0:\nThe actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR", {})
-    assert trainer._reason(error).startswith("a worker is gone")
+    assert trainer._reason(error, trainer._failures(error)).startswith("a worker is gone")
 
 
 def test_a_worker_s_own_error_is_told_by_its_last_line() -> None:
     error: TrainingFailedError = WorkerGroupError("Traceback\n  a line\nValueError: no such luck", {0: ValueError("no such luck")})
-    assert trainer._reason(error) == "ValueError: no such luck"
+    assert trainer._reason(error, trainer._failures(error)) == "ValueError: no such luck"
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (WorkerGroupError("rank 0", {0: DiskFull("out: no space left to write 'state.pt'; free some")}), DiskFull, "'state.pt'"),
+        (ControllerError(full_disk()), DiskFull, "out: no space left to write '{out}'; free some"),
+        (WorkerGroupError("rank 0", {0: WorkerHealthCheckFailedError("a check failed", full_disk())}), DiskFull, "'{out}'"),
+        (ControllerError(WorkerGroupStartupTimeoutError(2)), RunFailure, "the cluster had no room for 2 toy workers"),
+    ],
+)
+def test_a_failure_is_told_wherever_ray_train_keeps_it(
+    raised: Exception, kind: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def fails(*_: Any) -> Iterator[None]:
+        raise raised
+        yield
+
+    monkeypatch.setattr(trainer, "own_process", fails)
+    monkeypatch.setattr(trainer.ray, "cluster_resources", dict)
+    with pytest.raises(kind) as caught:
+        trainer.train_workers("toy", print, {}, tmp_path, 2, stall_timeout_s=3, stacks=tmp_path)
+    assert type(caught.value) is kind
+    assert told.format(out=tmp_path) in str(caught.value)
