@@ -25,7 +25,7 @@ from serving.build import deploy_engines, image_app, image_handle, release, text
 from serving.client import engine_digest
 from synthseg import ids, interrupt
 from synthseg.config.schema import RunConfig
-from synthseg.datasets.base import open_dataset
+from synthseg.datasets.base import num_samples
 from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.gpus import gpus
@@ -168,7 +168,7 @@ class _Run:
 
     def evaluate(self) -> None:
         """Measure segmenter, classifier and training-free control on the evaluation split."""
-        num_images = len(open_dataset(self.config.evaluation.dataset, self.config))
+        num_images = num_samples(self.config.evaluation.dataset, self.config)
         with self.stage("evaluate", num_images):
             check_room(self.config, Stage.evaluate)
             stream = partial(self.stream, Stage.evaluate)

@@ -25,6 +25,8 @@ from synthseg.taxonomy import BACKGROUND_ID
 
 ANNOTATIONS = Path("annotations", "instances_val2014.json")
 IMAGES = "val2014"
+_counted: dict[tuple[Path, int, int], int] = {}
+"""How many images the annotation files that this process has read annotate, by path, time of change and size in bytes."""
 
 
 class CocoDataset:
@@ -33,7 +35,9 @@ class CocoDataset:
     def __init__(self, root: Path, limit: int = 0) -> None:
         folder = require_folder(root / IMAGES, "COCO's val images")
         self._source = require_file(root / ANNOTATIONS, "COCO's instance annotations")
+        stamp = _stamp(self._source)
         annotated = read_annotations(self._source, folder)
+        _counted[stamp] = len(annotated)
         if not annotated:
             raise UsageProblem(f"evaluation.dataset: {self._source} annotates no image; restore the file")
         self._images = annotated[: limit or None]
@@ -47,6 +51,22 @@ class CocoDataset:
         # The picture first: its size is known to be one of an image before any memory is taken for the mask.
         image = read_image(entry.path, (entry.height, entry.width), "its annotations say")
         return SegmentationSample(entry.path.stem, image, semantic_mask(entry.instances, entry.height, entry.width, self._source))
+
+
+def num_images(root: Path, limit: int = 0) -> int:
+    """The length of `CocoDataset(root, limit)`, without reading the annotations when this process has read them as they are now.
+
+    The number alone is kept: a run lasts long, and the annotations would fill memory that it needs.
+    """
+    source = require_file(root / ANNOTATIONS, "COCO's instance annotations")
+    annotated = _counted.get(_stamp(source))
+    return len(CocoDataset(root, limit)) if annotated is None else min(annotated, limit or annotated)
+
+
+def _stamp(source: Path) -> tuple[Path, int, int]:
+    """What changes when the file does."""
+    status = source.stat()
+    return source, status.st_mtime_ns, status.st_size
 
 
 def semantic_mask(instances: Sequence[Instance], height: int, width: int, source: object = "annotations") -> NDArray[np.uint8]:

@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg.config.loading import load_config
-from synthseg.datasets.base import open_dataset
+from synthseg.datasets import coco
+from synthseg.datasets.base import num_samples, open_dataset
+from synthseg.datasets.coco_annotations import read_annotations
+from synthseg.engines.availability import check_dataset
 from synthseg.errors import CorruptData, UsageProblem
 from tests.synthseg.datasets.coco_files import ANNOTATIONS, HEIGHT, WIDTH, content, square, write
 
@@ -249,3 +252,19 @@ def test_any_damage_of_the_bytes_is_refused_or_harmless(dataset, junk, start):
         assert str(dataset) in str(error)  # noqa: PT017 - as above
         return
     assert all(mask.shape == (HEIGHT, WIDTH) for mask in found)
+
+
+def test_the_driver_reads_the_annotations_once_and_again_when_they_change(tmp_path, monkeypatch):
+    spec = f"coco:{write(tmp_path, content())}"
+    config, first = (load_config("coco", [f"evaluation.dataset={spec}", f"evaluation.num_images={limit}"]) for limit in (0, 1))
+    read = []
+    monkeypatch.setattr(coco, "read_annotations", lambda *paths: read.append(paths) or read_annotations(*paths))
+    check_dataset(config)
+    assert (num_samples(spec, config), num_samples(spec, first), len(read)) == (2, 1, 1)
+    fewer = content()
+    fewer["annotations"] = fewer["annotations"][:2]
+    write(tmp_path, fewer)
+    assert (num_samples(spec, config), len(read)) == (1, 2)
+    (tmp_path / ANNOTATIONS).unlink()
+    with pytest.raises(UsageProblem, match="is missing"):
+        num_samples(spec, config)
