@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from serving.http.app import create_app
 from serving.http.backend import EngineUnavailable
+from serving.jobs.runner import Found
+from serving.jobs.service import RayJobService
 from serving.keys import KeyStore, keys_path
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
@@ -25,9 +27,11 @@ from synthseg.engines.image import ImageRequest
 from synthseg.engines.painter import PainterEngine
 from synthseg.engines.scorer import clip_score
 from synthseg.ids import derive_seed
+from synthseg.store.run_folder import RunFolder
 from tests.e2e.browser import Visitor, open_browser
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
+from tests.serving.jobs.fakes import FakeRunner
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.server]
@@ -346,6 +350,37 @@ def test_the_command_line_gives_the_same_image(visit: Visit, address: str) -> No
     done = subprocess.run(["bash", "-c", f"{command} -sS"], capture_output=True, check=True, timeout=60)
     again = json.loads(done.stdout)["data"][0]
     expect(page.locator("#viewer dl")).to_contain_text(again["sha256"])
+
+
+def test_a_finished_run_s_files_go_when_the_visitor_agrees_and_not_before(browser: Browser, config: RunConfig) -> None:
+    runner = FakeRunner(Found("succeeded"))
+    backend = LocalBackend(config)
+    with serve(create_app(backend, RayJobService(config, runner, poll_s=0.05), config)) as address:
+        job_url = f"{address}/v1/jobs/{httpx.post(f'{address}/v1/jobs', json={'classes': ['car']}).raise_for_status().json()['id']}"
+        until(lambda: httpx.get(job_url).json()["status"] == "succeeded")
+        (out,) = map(Path, runner.outs)
+        RunFolder.create(str(out), *runner.configs.values())
+        visitor = Visitor(browser, address)
+        page = visitor.open(f"#runs/{job_url.rsplit('/', 1)[1]}")
+        button = page.locator(".run .actions").get_by_role("button", name="Delete files")
+        dialog = page.get_by_role("dialog", name="Delete the files of this run?")
+
+        for leave in (lambda: page.keyboard.press("Escape"), lambda: dialog.get_by_role("button", name="Cancel").click()):
+            button.click()
+            expect(dialog).to_contain_text("All that the run “car” made leaves the server")
+            expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+            leave()
+            expect(dialog).to_be_hidden()
+        assert out.is_dir()
+        assert httpx.get(job_url).status_code == 200
+
+        button.click()
+        dialog.get_by_role("button", name="Delete files").click()
+        expect(page.locator("#new-run")).to_be_visible()
+        expect(page.locator("#run-list")).to_contain_text("None yet")
+        assert not out.exists()
+        assert httpx.get(job_url).status_code == 404
+        visitor.close()
 
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])

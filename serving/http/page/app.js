@@ -1,6 +1,7 @@
 // The entry: which view is open, and how the server is.
 
 import { call, json } from "./api.js";
+import { setUpConfirm } from "./confirm.js";
 import { setUpCreate } from "./create.js";
 import { byId } from "./dom.js";
 import { askForKey, setUpKey } from "./key.js";
@@ -45,6 +46,7 @@ function route() {
 
 const limits = await json("page/config.json");
 setUpKey(route);
+setUpConfirm();
 setUpViewer();
 setUpCreate(limits);
 setUpSuggest(limits);

@@ -1,6 +1,7 @@
 // One run: its stages as they go, its images, what happened.
 
 import { ApiProblem, apiKey, call, events, json } from "./api.js";
+import { confirmed } from "./confirm.js";
 import { ago, duration, icon, iconButton, make } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { notice } from "./problems.js";
@@ -122,7 +123,10 @@ export class RunView {
     const actions = make("div", { class: "actions" });
     if (!over) actions.append(iconButton("stop", this.stopping ? "Stopping" : "Stop run", () => this.stop(), { class: "quiet danger", disabled: this.stopping }));
     if (job.status === "succeeded") actions.append(this.reportButton());
-    if (over) actions.append(iconButton("close", "Forget", () => this.forget()));
+    if (over) {
+      actions.append(iconButton("close", "Forget", () => this.forget()));
+      actions.append(iconButton("trash", "Delete files", () => this.purge(), { class: "quiet danger" }));
+    }
     this.head.replaceChildren(
       make(
         "div",
@@ -167,6 +171,13 @@ export class RunView {
   /** Take the job off the list. What its run published stays on the server. */
   async forget() {
     if (await this.ask(this.path, "DELETE")) location.hash = "runs";
+  }
+
+  /** Take the job off the list and its folder off the server, if the visitor agrees. */
+  async purge() {
+    const details = `All that the run “${title(this.job)}” made leaves the server: images, labels, networks and report. This cannot be undone.`;
+    if (!(await confirmed("Delete the files of this run?", details, "Delete files"))) return;
+    if (await this.ask(`${this.path}?purge=true`, "DELETE")) location.hash = "runs";
   }
 
   /** The answer to a change, or null after a notice of what went wrong. */
