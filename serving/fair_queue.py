@@ -49,8 +49,8 @@ def check_room(max_queued: int, queued: int, own: int, wait_s: float, tenant: st
 class FairQueue(Generic[Item]):
     """Items in line. Not for several threads at once.
 
-    The turn is the tenant's that had it longest ago, and the group's of that tenant that had it longest ago; within a group it is first in,
-    first out. Free places of a batch are dealt out among all tenants with items of its group.
+    The next turn goes to the tenant whose last turn is longest ago, and in it to the group whose last turn is longest ago; a group is first
+    in, first out. Free places of a batch are dealt out among all tenants with items of its group.
     """
 
     def __init__(self) -> None:

@@ -40,9 +40,9 @@ def require_token() -> None:
 
 
 def _private_token(path: Path) -> None:
-    """Have a token at Ray's own place for it, for this user's eyes only whatever the umask.
+    """Write a token to `path`, where Ray looks for it, unless one is there. Only this user can read it, whatever the umask says.
 
-    Several may start at once: the file is its own lock.
+    Several servers may start at once, so the file itself is locked.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:

@@ -76,7 +76,7 @@ class Watch:
                     self._end(f"execution.address: the head of Ray at {address} has not answered for {_AWAY_S:g} s")
 
     def _end(self, what: str, others: Sequence[psutil.Process] = ()) -> None:
-        """`others` end with this process: those of a Ray without its head would wait a minute for it to come back."""
+        """Say `what` and end this process together with `others`: the processes of a Ray without its head would wait a minute for it."""
         # A batch system sends its signal to every process: Ray may be gone before this one's main thread, busy inside Ray, has heard it.
         give_up = time.monotonic() + _HEARING_S
         while time.monotonic() < give_up:
@@ -84,7 +84,7 @@ class Watch:
                 interrupt.end_now(request)
             if self._stopped.wait(_POLL_S):
                 return
-        shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hid the cursor
+        shown = interrupt.SHOW_CURSOR if sys.stderr.isatty() else ""
         print(f"{shown}error: {what}; {self._way_out}", file=sys.stderr, flush=True)  # noqa: T201 - the process ends with it
         for process in others:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -22,7 +22,10 @@ WORDS: Final = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", sign
 """The signals that end a command, and what the command then says of itself."""
 
 _REPEAT_S: Final = 0.5
-"""A process group and its leader's parent, make for one, tell the same twice: the same signal this soon is no second one."""
+"""The same signal this soon is no second one: make, for example, hands on to its child what the whole process group has been sent."""
+
+SHOW_CURSOR: Final = "\x1b[?25h\n"
+"""To be written to a terminal before the last line of a process that ends at once: a progress bar has hidden the cursor."""
 
 _asked: list[Interrupted] = []
 """The request since `remembered` began, when there is one."""
@@ -91,8 +94,8 @@ def on_signal(number: int, _: FrameType | None) -> None:
 
 
 def end_now(request: Interrupted) -> None:
-    """End the process with its one line, putting nothing in order. What was published stays whole; what was started here goes, too."""
+    """Print the one line and end the process at once, without cleaning up. What was published stays whole; child processes end, too."""
     with contextlib.suppress(OSError, ValueError):
-        shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hid the cursor
+        shown = SHOW_CURSOR if sys.stderr.isatty() else ""
         os.write(2, f"{shown}{request.line}\n".encode())
     os._exit(request.exit_code)

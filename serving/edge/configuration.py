@@ -47,11 +47,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the front's HAProxy listens: an inherited socket, and an admin socket of its own."""
+    """Where the front's HAProxy listens, and what it answers by itself."""
 
     listener: int
+    """File descriptor of the socket that clients come to, which HAProxy inherits."""
     admin: Path
+    """Its own admin socket."""
     errors: Mapping[int, Path]
+    """A file with the whole reply for each of its own errors, by code."""
 
 
 def parse(text: str) -> list[Section]:
@@ -92,9 +95,9 @@ def knows_gateways(text: str) -> bool:
 def front_configuration(text: str, place: Place, bounds: Bounds) -> str:
     """Serve's configuration `text` for a HAProxy at `place`, held to `bounds`. ValueError where a section that it must have is missing."""
     sections = [section for section in parse(text) if section.heading not in _DROPPED]
-    _everywhere(_one(sections, "global"), place, bounds)
-    _by_default(_one(sections, "defaults"), place, bounds)
-    _in_front(_one(sections, _FRONT), place, bounds)
+    _set_global(_one(sections, "global"), place, bounds)
+    _set_defaults(_one(sections, "defaults"), place, bounds)
+    _set_frontend(_one(sections, _FRONT), place, bounds)
     _one(sections, _NOBODY).lines = [_unavailable()]
     return "".join(map(str, sections))
 
@@ -106,14 +109,14 @@ def _one(sections: Iterable[Section], heading: str) -> Section:
     return found[0]
 
 
-def _everywhere(section: Section, place: Place, bounds: Bounds) -> None:
+def _set_global(section: Section, place: Place, bounds: Bounds) -> None:
     section.set("stats socket", f"{place.admin} mode 600 level admin")
     section.set("maxconn", str(bounds.connections))
     # One that has been replaced goes on with the streams that it has; Serve's two minutes would cut those of a job's events.
     section.set("hard-stop-after", "1h")
 
 
-def _by_default(section: Section, place: Place, bounds: Bounds) -> None:
+def _set_defaults(section: Section, place: Place, bounds: Bounds) -> None:
     section.set("timeout http-request", _milliseconds(bounds.request_s))
     for name in ("client", "server", "queue"):
         section.set(f"timeout {name}", _milliseconds(bounds.silence_s))
@@ -124,7 +127,7 @@ def _by_default(section: Section, place: Place, bounds: Bounds) -> None:
     section.lines += [f"errorfile {code} {path}" for code, path in place.errors.items()]
 
 
-def _in_front(section: Section, place: Place, bounds: Bounds) -> None:
+def _set_frontend(section: Section, place: Place, bounds: Bounds) -> None:
     section.drop("bind")
     first = [f"bind fd@{place.listener}"]
     if bounds.source_connections or bounds.source_rate:

@@ -65,9 +65,9 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
         self._deaths = 0
         self._ended = False
-        self._ready, self._stopping = threading.Event(), asyncio.Event()
+        self._ready, self._stopping, self._lock = threading.Event(), asyncio.Event(), asyncio.Lock()
         self._loop = asyncio.new_event_loop()
-        # Linux ends HAProxy with the thread that started it: one that lives as long as the front.
+        # Linux ends HAProxy when the thread that started it ends, so this thread lives as long as the front.
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),), name="front", daemon=True)
 
     @property
@@ -107,7 +107,6 @@ class Front:
         return living
 
     async def _run(self) -> None:
-        self._lock = asyncio.Lock()
         server = await asyncio.start_unix_server(self._take, self.control)
         self._ready.set()
         await self._stopping.wait()
@@ -189,7 +188,7 @@ class Front:
         self._awaited(self._loop.create_task(self._replaced_when_dead(process)))
 
     def _awaited(self, task: asyncio.Task[None] | None) -> None:
-        """The front ends after `task`."""
+        """Have the front wait for `task` before it ends."""
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

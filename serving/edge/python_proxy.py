@@ -1,6 +1,6 @@
 """The front's bounds for Ray Serve's own proxy in Python, which listens where there is no front: uvicorn has none for a request's head.
 
-Serve calls `serve_middlewares` in each process that listens, before it does (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH).
+Serve calls `serve_middlewares` in each process that listens, before it listens (`serving.http.request_id.HOOK_VARIABLE`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 def hook(bounds: Bounds) -> dict[str, str]:
-    """Variables that have Serve's processes call `serve_middlewares` and it know `bounds`."""
-    return {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.serve_middlewares", _BOUNDS: json.dumps(asdict(bounds))}
+    """Environment variables: with them Serve's processes call `serve_middlewares`, which finds `bounds` there."""
+    return {request_id.HOOK_VARIABLE: f"{__name__}.serve_middlewares", _BOUNDS: json.dumps(asdict(bounds))}
 
 
 def serve_middlewares() -> list[Middleware]:
-    """Those of every server; besides, what uvicorn makes in this process from now on is held to the bounds."""
+    """The middlewares of every server. Connections that uvicorn takes in this process from now on are held to the bounds, too."""
     from uvicorn.protocols.http import auto
 
     bounds = Bounds(**json.loads(os.environ[_BOUNDS]))
@@ -39,17 +39,17 @@ def serve_middlewares() -> list[Middleware]:
 
 
 def _bounded(protocol: Any, bounds: Bounds) -> type[asyncio.Protocol]:
-    """Uvicorn's `protocol`, held to `bounds` but for the rate of new connections."""
+    """Uvicorn's class `protocol` of connections, held to all of `bounds` but the rate of new ones."""
     sources: Counter[str] = Counter()
 
     class Bounded(protocol):  # type: ignore[misc]
-        """A connection."""
+        """A connection that is cut off when it is one too many or when a request's head does not end in time."""
 
         _late: asyncio.TimerHandle | None = None
         _source = ""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
-            """One more, or one too many."""
+            """Count the connection, and cut it off where the server or its address has too many."""
             super().connection_made(transport)
             self._source = self.client[0] if self.client else ""
             sources[self._source] += 1
@@ -57,28 +57,29 @@ def _bounded(protocol: Any, bounds: Bounds) -> type[asyncio.Protocol]:
             if many or len(self.connections) > bounds.connections:
                 transport.abort()
             else:
-                self._time()
+                self._time_head()
 
         def data_received(self, data: bytes) -> None:
-            """A request's head may be whole now, or begin."""
+            """Read on; the head of a request may have begun or ended with that."""
             super().data_received(data)
-            self._time()
+            self._time_head()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            """One less."""
+            """Count the connection no more."""
             sources[self._source] -= 1
             if not sources[self._source]:
                 del sources[self._source]
-            self._in_time()
+            self._stop_clock()
             super().connection_lost(exc)
 
-        def _time(self) -> None:
+        def _time_head(self) -> None:
+            """Stop the clock while a request is answered, and start it where the next head is waited for."""
             if self.cycle is not None and not self.cycle.response_complete:
-                self._in_time()
+                self._stop_clock()
             elif self._late is None:
                 self._late = self.loop.call_later(bounds.request_s, self.transport.abort)
 
-        def _in_time(self) -> None:
+        def _stop_clock(self) -> None:
             if self._late is not None:
                 self._late.cancel()
                 self._late = None

@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie(parent: int) -> None:
-    """End this process when `parent` ends, though it be killed, and though it has ended already."""
+    """End this process when `parent` ends: also where it is killed, and at once where it has ended already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)

@@ -11,8 +11,10 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 HEADER: Final = "x-request-id"
-SERVE_HOOK: Final = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.serve_middlewares"}
-"""What tells Ray Serve's processes to put `serve_middlewares` around their own."""
+HOOK_VARIABLE: Final = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+"""Environment variable that names the function from which Ray Serve's processes take middlewares."""
+SERVE_HOOK: Final = {HOOK_VARIABLE: f"{__name__}.serve_middlewares"}
+"""The environment in which Ray Serve's processes put `serve_middlewares` around their own."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 

@@ -91,8 +91,8 @@ def limits(serving: ServingConfig) -> dict[str, float]:
 
 
 def check_limits(config: RunConfig, base: RunConfig, serving: ServingConfig) -> None:
-    """UsageProblem when the client of a run has raised something beyond its bound. `base` is what the run is without the client's wishes:
-    the server's owner may have chosen as he likes.
+    """UsageProblem when the client of a run has raised something beyond its bound. `base` is the run without the client's settings: what
+    the server's owner has set is not bounded.
     """
     most = limits(serving)
     before = dict(_leaves(base, ""))

@@ -112,7 +112,7 @@ class TokenCheck:
 
 
 def _arguments(pipe: Any) -> dict[str, Any]:
-    """Arguments of the pipeline's `encode_prompt` besides the prompt; what it wants and we do not know is None."""
+    """Arguments of the pipeline's `encode_prompt` besides the prompt; None for required ones whose meaning is not known here."""
     known: dict[str, Any] = {"device": torch.device("cpu"), "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
     call = inspect.signature(type(pipe).__call__).parameters
     if _LENGTH in call:

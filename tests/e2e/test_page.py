@@ -83,6 +83,18 @@ def with_image(config: RunConfig, **settings: int) -> RunConfig:
     return config.model_copy(update={"serving": config.serving.model_copy(update={"image": image})})
 
 
+@pytest.fixture
+def refused(browser: Browser, config: RunConfig) -> Iterator[Page]:
+    """The page after a server whose queue holds one request has refused ten images."""
+    small = with_image(config, max_batch_size=1, max_queued_requests=1)
+    with serve(create_app(LocalBackend(small), None, small)) as address:
+        visitor = Visitor(browser, address)
+        page = visitor.open()
+        generate(page, size="128x128", n="10", seed="1")
+        yield page
+        visitor.close()
+
+
 def generate(page: Page, prompt: str = PROMPT, **fields: str) -> None:
     page.fill("#prompt", prompt)
     for name, value in fields.items():
@@ -171,16 +183,10 @@ def test_a_clock_that_ticks_is_not_read_aloud(visit: Visit) -> None:
     assert re.fullmatch(r"3 images in [0-9.]+ s\.", last)
 
 
-def test_the_wait_of_a_notice_counts_down_outside_of_what_is_read_aloud(browser: Browser, config: RunConfig) -> None:
-    small = with_image(config, max_batch_size=1, max_queued_requests=1)
-    with serve(create_app(LocalBackend(small), None, small)) as address:
-        visitor = Visitor(browser, address)
-        page = visitor.open()
-        generate(page, size="128x128", n="10", seed="1")
-        expect(page.locator(".notice [role=alert]")).to_contain_text("The server is busy")
-        expect(page.locator(".notice button")).to_have_count(1)
-        expect(page.locator(".notice [role=alert] button")).to_have_count(0)
-        visitor.close()
+def test_the_wait_of_a_notice_counts_down_outside_of_what_is_read_aloud(refused: Page) -> None:
+    expect(refused.locator(".notice [role=alert]")).to_contain_text("The server is busy")
+    expect(refused.locator(".notice button")).to_have_count(1)
+    expect(refused.locator(".notice [role=alert] button")).to_have_count(0)
 
 
 def test_seeds_are_whole_on_a_phone(visit: Visit) -> None:
@@ -279,20 +285,14 @@ def test_a_key_that_no_header_can_carry_is_refused_in_words(visit: Visit) -> Non
     expect(page.locator("#key-problem")).to_have_text("A key has no such characters.")
 
 
-def test_an_overloaded_server_is_said_to_be_busy_and_can_be_tried_again(browser: Browser, config: RunConfig) -> None:
-    small = with_image(config, max_batch_size=1, max_queued_requests=1)
-    with serve(create_app(LocalBackend(small), None, small)) as address:
-        visitor = Visitor(browser, address)
-        page = visitor.open()
-        generate(page, size="128x128", n="10", seed="1")
-        notice = page.locator('.notice[data-status="429"]')
-        expect(notice).to_contain_text("The server is busy")
-        page.fill("#n", "1")
-        button = notice.locator("button")
-        expect(button).to_have_text(re.compile("Try again in [0-9]+ s"))
-        expect(button).to_be_disabled()
-        expect(button).to_have_text("Try again")
-        visitor.close()
+def test_an_overloaded_server_is_said_to_be_busy_and_can_be_tried_again(refused: Page) -> None:
+    notice = refused.locator('.notice[data-status="429"]')
+    expect(notice).to_contain_text("The server is busy")
+    refused.fill("#n", "1")
+    button = notice.locator("button")
+    expect(button).to_have_text(re.compile("Try again in [0-9]+ s"))
+    expect(button).to_be_disabled()
+    expect(button).to_have_text("Try again")
 
 
 def test_stopping_frees_the_engine(browser: Browser, config: RunConfig) -> None:

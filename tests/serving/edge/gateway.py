@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -98,6 +98,16 @@ def get(port: int, path: str = "/", source: str = "127.0.0.1", timeout_s: float 
         return response
     finally:
         connection.close()
+
+
+def half_open(port: int, number: int, keep: ExitStack, source: str = "127.0.0.1") -> list[socket.socket]:
+    """Connections from the address `source` that have begun a request and do not end it; `keep` closes them."""
+    made = []
+    for _ in range(number):
+        made.append(keep.enter_context(socket.create_connection(("127.0.0.1", port), source_address=(source, 0))))
+        with suppress(ConnectionError):  # over a bound
+            made[-1].sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
+    return made
 
 
 def haproxies(folder: Path) -> list[int]:

@@ -12,13 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.serving.edge.gateway import BOUNDS, front, gateway, get, haproxies, serving, told
+from tests.serving.edge.gateway import BOUNDS, front, gateway, get, half_open, haproxies, serving, told
 from tests.serving.edge.serve_configuration import serve_configuration
 from tests.waiting import until
 
@@ -30,19 +30,6 @@ def folder() -> Iterator[Path]:
     """A short path, as a socket's has to be."""
     with tempfile.TemporaryDirectory(prefix="front-", dir="/tmp") as path:
         yield Path(path)
-
-
-def half_open(port: int, number: int, keep: ExitStack, source: str = "127.0.0.1") -> list[socket.socket]:
-    """Connections that have begun a request and do not end it."""
-    made = []
-    for _ in range(number):
-        sock = keep.enter_context(socket.socket())
-        sock.bind((source, 0))
-        sock.connect(("127.0.0.1", port))
-        with suppress(ConnectionError):  # over a bound
-            sock.sendall(b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\n")
-        made.append(sock)
-    return made
 
 
 def closed(sock: socket.socket) -> bool:

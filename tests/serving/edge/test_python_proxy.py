@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from uvicorn.protocols.http import auto
 from serving.edge import python_proxy
 from serving.edge.bounds import Bounds
 from serving.http.request_id import PlainRequestId
-from tests.serving.edge.gateway import get
+from tests.serving.edge.gateway import get, half_open
 from tests.waiting import until
 
 BOUNDS = Bounds(connections=5000, source_connections=20, source_rate=0, request_s=1.0, silence_s=30.0)
@@ -50,15 +50,6 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert [middleware.cls for middleware in python_proxy.serve_middlewares()] == [PlainRequestId]
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
-def half_open(port: int, number: int, keep: ExitStack, source: str = "127.0.0.1") -> list[socket.socket]:
-    made = []
-    for _ in range(number):
-        made.append(keep.enter_context(socket.create_connection(("127.0.0.1", port), source_address=(source, 0))))
-        with suppress(ConnectionError):  # over a bound
-            made[-1].sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
-    return made
 
 
 def test_a_head_that_does_not_end_is_cut_off_and_others_are_answered() -> None:
