@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import diffusers
@@ -152,11 +155,22 @@ def _place(pipe: Any, images: ImagesConfig, device: torch.device) -> None:
     if images.compile:
         if denoiser is None:
             raise UsageProblem(f"images.compile: {type(pipe).__name__} has no one denoiser; set images.compile = false")
+        if device.type == "cpu":
+            _keep_kernels_apart()
         # Blocks that repeat are compiled once, which is faster by far and as fast to run.
         if getattr(denoiser, "_repeated_blocks", None):
             denoiser.compile_repeated_blocks()
         else:
             denoiser.compile()
+
+
+def _keep_kernels_apart() -> None:
+    """Have torch.compile keep what it builds for this kind of CPU in a folder of its own, unless the user has named one.
+
+    Its own folder is one a user: a kernel that was built for other vector units is read from it, and gives NaN or ends the process.
+    """
+    kind = torch.backends.cpu.get_cpu_capability().lower()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}_{kind}"))
 
 
 def _set_attention(denoiser: Any, backend: str) -> None:

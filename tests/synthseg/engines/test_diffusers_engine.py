@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -414,7 +416,33 @@ def test_the_digest_follows_the_content(pipeline: PipelineFolder, tmp_path: Path
     assert len(changed | set(digests.values())) == 5 + len(digests)
 
 
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, Any], str]:
+    """The folder in which torch.compile keeps its kernels once an engine has been built on a CPU of that kind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # for the environment to be put back whatever is set in the meantime
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+
+    def folder(kind: str, model: Any) -> str:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kind)
+        build(model, compile=True)
+        return os.environ["TORCHINDUCTOR_CACHE_DIR"]
+
+    return folder
+
+
+def test_kernels_of_other_vector_units_are_never_met(
+    pipeline: PipelineFolder, kernels: Callable[[str, Any], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = kernels("AVX2", pipeline("z-image"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    assert kernels("AVX512", pipeline("z-image")) != first
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/mine")
+    assert kernels("AVX2", pipeline("z-image")) == "/mine"
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("kernels")
 def test_a_compiled_denoiser_paints_the_same(pipeline: PipelineFolder) -> None:
     if shutil.which("g++") is None and shutil.which("gcc") is None:
         pytest.skip("torch.compile needs a C++ compiler on the CPU")
