@@ -169,7 +169,7 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
     torch.manual_seed(derive_seed("classifier", config.seed, fold))
     classifier = new_classifier(config).to(device)
     optimizer = _optimizer(classifier, config)
-    model = prepare_model(_Losses(classifier), parallel_strategy_kwargs={"broadcast_buffers": False})
+    model = prepare_model(_Losses(classifier), parallel_strategy_kwargs={"broadcast_buffers": False, "gradient_as_bucket_view": True})
     curves = Curves(_curve_path(out_dir, fold), 0) if rank == 0 else None
     total = 0.0
     classifier.train()

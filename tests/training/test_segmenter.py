@@ -136,7 +136,7 @@ def test_resume_equals_an_uninterrupted_training(tmp_path: Path, monkeypatch: py
     device = torch.device("cpu")
     parts = random_parts(config, device)
     share = Share(SAMPLES, parts, config)
-    monkeypatch.setattr(module, "prepare_model", lambda model: model)
+    monkeypatch.setattr(module, "prepare_model", lambda model, **_: model)
 
     def steps(out: Path, until: int) -> module._Trainer:
         trainer = module._Trainer(config, parts, device, ["same"], out)
