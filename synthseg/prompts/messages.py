@@ -142,7 +142,7 @@ def _with_article(subject: str) -> str:
 def _caption_schema(config: PromptsConfig, profile: ClassProfile, subject: str, slots: Sequence[Slots]) -> dict[str, Any]:
     """The reply's form: words only, a bounded number of them, the class named within the first ones."""
     if len(slots) == 1:
-        # A bare string costs a fifth of an object's tokens less.
+        # An object around the string would cost a quarter more tokens to write.
         return {"type": "string", "pattern": _caption_pattern(config.max_words, profile, subject, slots[0])}
     words = {"type": "string", "minLength": 4 * MIN_WORDS, "maxLength": 8 * config.max_words}
     captions = {"type": "array", "items": words, "minItems": len(slots), "maxItems": len(slots)}
