@@ -25,7 +25,7 @@ from synthseg.stacks import beat, register
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
 
-CLASSES_AT_ONCE = 2
+CLASSES_AT_ONCE = 3
 """Classes that one worker has in hand: while one waits for the last reply of its round, the replicas work for the others."""
 
 

@@ -16,7 +16,12 @@ from synthseg.errors import UsageProblem
 from synthseg.sizing.placement import num_cpus, stage_shortage
 from synthseg.stages import Stage
 
-_ENVIRONMENT = {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_TRAIN_ENABLE_STATE_TRACKING": "0"}
+_ENVIRONMENT = {
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that tells workers of a coming preemption, which ours do not ask for
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # also how long a training that has ended is taken to go on
+}
 
 
 @contextmanager

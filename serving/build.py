@@ -27,6 +27,10 @@ from synthseg.sizing.placement import deployment_gpus, stage_wishes
 from synthseg.stages import Stage
 
 _POLL_S = 0.1
+_IN_HAND = 4
+"""Requests that a replica holds which answers one at a time. Serve gives the next one to whichever replica has room first, while one that
+may hold many stands idle beside another's queue.
+"""
 
 
 def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
@@ -40,13 +44,18 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
     needs: dict[str, Mapping[str, float]] = {}
     if text:
         needs[text_app(config)] = stage_wishes(config, Stage.prompts)[0].each
-        apps[text_app(config)] = text_application(config, _batch_options(config, needs[text_app(config)]))
+        apps[text_app(config)] = text_application(config, _text_options(config, needs[text_app(config)]))
     if image:
         needs[image_app(config)] = stage_wishes(config, Stage.images)[0].each
         apps[image_app(config)] = ImageReplica.options(**_batch_options(config, needs[image_app(config)])).bind(config)
     targets = [serve.RunTarget(app, name=name, route_prefix=None) for name, app in apps.items()]
     serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     _wait_until_running(needs, config)
+
+
+def _text_options(config: RunConfig, needs: Mapping[str, float]) -> dict[str, Any]:
+    options = _batch_options(config, needs)
+    return {**options, "max_ongoing_requests": _IN_HAND} if config.prompts.engine == "llama" else options
 
 
 def _batch_options(config: RunConfig, needs: Mapping[str, float]) -> dict[str, Any]:

@@ -168,6 +168,8 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
     num_iterations = max(1, round(section.epochs * len(members) / section.batch_size))
     torch.manual_seed(derive_seed("classifier", config.seed, fold))
     classifier = new_classifier(config).to(device)
+    if section.freeze_stem:
+        cast(nn.Module, classifier.trunk.patch_embed).requires_grad_(False)
     optimizer = _optimizer(classifier, config)
     model = prepare_model(_Losses(classifier), parallel_strategy_kwargs={"broadcast_buffers": False, "gradient_as_bucket_view": True})
     curves = Curves(_curve_path(out_dir, fold), 0) if rank == 0 else None
@@ -236,7 +238,7 @@ class _Losses(nn.Module):
 def _optimizer(classifier: PatchClassifier, config: RunConfig) -> torch.optim.AdamW:
     """AdamW: the trunk at `learning_rate`, the head faster, no decay on norms and biases."""
     section = config.classifier
-    trunk = list(classifier.trunk.parameters())
+    trunk = [p for p in classifier.trunk.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trunk if p.ndim > 1], "peak": section.learning_rate, "weight_decay": section.weight_decay},
         {"params": [p for p in trunk if p.ndim <= 1], "peak": section.learning_rate, "weight_decay": 0.0},

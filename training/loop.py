@@ -23,6 +23,8 @@ from synthseg.store.disk import full_disk_named
 from synthseg.store.files import write_local
 
 _LOG = logging.getLogger("synthseg.training")
+_CAME_LATER: Mapping[str, Any] = {"freeze_stem": False}
+"""Settings that earlier versions did not have, with what these did."""
 
 
 def one_thread_on_cpu() -> None:
@@ -34,12 +36,18 @@ def one_thread_on_cpu() -> None:
 
 def identity(section: Section) -> dict[str, Any]:
     """What of a section's settings decides its training: all but the precision, which follows the hardware."""
-    return section.model_dump(mode="json", exclude={PRECISION})
+    return section.model_dump(mode="json", exclude={PRECISION, *_unchanged(section)})
 
 
 def earlier_identities(section: Section) -> list[dict[str, Any]]:
     """`identity` as versions took it that counted the precision in: a training of theirs is the same one, whichever it was."""
-    return [section.model_copy(update={PRECISION: precision}).model_dump(mode="json") for precision in ("bf16", "fp32")]
+    trained = [section.model_copy(update={PRECISION: precision}) for precision in ("bf16", "fp32")]
+    return [earlier.model_dump(mode="json", exclude=_unchanged(section)) for earlier in trained]
+
+
+def _unchanged(section: Section) -> set[str]:
+    """Settings that came later and leave a training as it was before there was a choice."""
+    return {name for name in _CAME_LATER if getattr(section, name, None) == _CAME_LATER[name]}
 
 
 def schedule(iteration: int, num_iterations: int, warmup: int) -> float:

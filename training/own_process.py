@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_ANSWER_S = 10.0
+"""A process that waits answers at once."""
 
 
 class _Process:
@@ -25,18 +28,47 @@ class _Process:
             yield item
 
 
+_waiting: dict[str, ray.actor.ActorHandle[_Process]] = {}
+"""By Ray session, the process whose last call has ended well. It has imported what the next call needs, which is seconds of a core."""
+
+
 @contextmanager
 def own_process(function: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
     """The reference of `function(*arguments)`, which runs on this node and takes no logical CPU; of a generator, Ray's generator of
     references.
 
-    When the block ends, the process is killed, and with it the tasks and actors that it started.
+    The block ends when the call has. When it raises instead, the process is killed, and with it the tasks and actors that it started.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    process = ray.remote(_Process).options(num_cpus=0, scheduling_strategy=here).remote()
+    session = _session()
+    process = _waiting_process(session) or _new_process()
     try:
         run = process.iterate if inspect.isgeneratorfunction(function) else process.call
         yield run.remote(function, *arguments)
-    finally:
+    except BaseException:
         # ray.cancel of a task that ends at that moment aborts the driver ("Tried to complete task that was not pending").
         ray.kill(process)
+        raise
+    _waiting[session] = process
+
+
+def _new_process() -> ray.actor.ActorHandle[_Process]:
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(_Process).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _waiting_process(session: str) -> ray.actor.ActorHandle[_Process] | None:
+    """The one that waits, if it still lives."""
+    process = _waiting.pop(session, None)
+    _waiting.clear()  # those of sessions that are over
+    if process is not None:
+        with suppress(ray.exceptions.RayError):
+            ray.get(process.call.remote(bool), timeout=_ANSWER_S)
+            return process
+        ray.kill(process)
+    return None
+
+
+def _session() -> str:
+    """This driver's connection to this cluster."""
+    context = ray.get_runtime_context()
+    return f"{context.gcs_address} {context.get_job_id()}"

@@ -169,6 +169,8 @@ class ClassifierConfig(Section):
     """Patches a class is pooled over."""
     adaptive_ratio: float = Field(default=0.5, gt=0, le=1)
     """With adaptive_k a class is pooled over all patches that reach this share of its best one."""
+    freeze_stem: bool = False
+    """Leave what makes patches of pixels as it was pre-trained, and train what is behind it (MoCo v3, arXiv 2104.02057)."""
     opinion_scale: float = Field(default=1.0, gt=0)
     """The trained model judges images at this multiple of `image_size`: above 1 a small object covers more patches."""
     precision: Setting = "auto"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from synthseg.engines.text import IsWanted
 from synthseg.ids import canonical_json
 
-NUM_KEPT: Final = 6
+NUM_KEPT: Final = 8
 """Beginnings that are kept of a small model, the ones used last. Each costs the memory of a whole context."""
 SMALL_BYTES: Final = 1 << 30
 """A larger model keeps one: its contexts may take a gigabyte each."""
@@ -34,7 +34,10 @@ class Beginnings:
         """`ask` hands a body to the server's chat completions, and what they tell to the second argument. The server has `num_kept`
         slots, and one more for what is not kept.
         """
+        self._slots = range(num_kept + 1)
         self._spare = num_kept
+        self._latest: str | None = None
+        """The beginning in the spare slot."""
         self._ask = ask
         self._kept: OrderedDict[str, int] = OrderedDict()
         self._seen: deque[str] = deque(maxlen=_NUM_SEEN)
@@ -46,27 +49,38 @@ class Beginnings:
         beginning = [dict(message) for message in messages[:-1]]
         key = canonical_json(beginning)
         if not beginning:
+            self._latest = None
             return {"id_slot": self._spare, "cache_prompt": False}
-        slot = self._kept.get(key)
+        slot = self._known_slot(key)
         if slot is None:
-            slot = self._free_slot(key)
+            slot = self._free_slot() if key in self._seen else self._spare
             # A chat format that cannot end here, a text beyond the context: then all is read in one piece. Or nobody wants it any more.
             if not self._read(beginning, slot, is_wanted, reuse=False):
+                self._latest = None
                 return {"id_slot": self._spare, "cache_prompt": False}
-            if slot != self._spare:
+            if slot == self._spare:
+                self._latest = key
+                self._seen.append(key)
+            else:
                 self._kept[key] = slot
-        else:
-            self._kept.move_to_end(key)
         self._read(beginning, slot, reuse=True)
         return {"id_slot": slot, "cache_prompt": True}
 
-    def _free_slot(self, key: str) -> int:
-        if key not in self._seen:
-            self._seen.append(key)
-            return self._spare
-        if len(self._kept) < self._spare:
-            return next(slot for slot in range(self._spare) if slot not in self._kept.values())
-        return self._kept.popitem(last=False)[1]
+    def _known_slot(self, key: str) -> int | None:
+        """The slot that holds the beginning. One that comes again while it is in the spare slot is kept from now on."""
+        if key == self._latest:
+            self._kept[key] = self._spare
+            self._latest = None
+            self._spare = self._free_slot()
+        elif key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def _free_slot(self) -> int:
+        """A slot that holds nothing, or else what was used longest ago."""
+        taken = {*self._kept.values(), self._spare}
+        free = next((slot for slot in self._slots if slot not in taken), None)
+        return self._kept.popitem(last=False)[1] if free is None else free
 
     def _read(self, beginning: Messages, slot: int, is_wanted: IsWanted = lambda: True, *, reuse: bool) -> bool:
         """Read `beginning` from its first token on, or with `reuse` its last token alone; nothing is written. Whether it is read whole."""

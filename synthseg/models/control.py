@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from synthseg.config.schema import SegmenterConfig
+from synthseg.models.encoder import Encoded
 from synthseg.models.frozen import FrozenParts
-from synthseg.models.pseudo_masks import Image, Mask, resize_to_stride, same_size_batches, to_batch
+from synthseg.models.pseudo_masks import Image, Labels, Mask, resize_to_stride
 from synthseg.records import ABSENT, PRESENT
 
 
@@ -26,23 +26,21 @@ class TrainingFree:
         self._parts, self._config = parts, config
         self._masker = parts.masker(config)
 
-    def predict(self, images: Sequence[Image], labels: NDArray[np.int8] | None = None) -> list[Mask]:
+    def predict(self, images: Sequence[Image], labels: Labels | None = None) -> list[Mask]:
         """One mask (H, W) an image, every pixel decided; `labels` (B, K) are given tags in place of CLIP's own."""
-        return self._masker.masks(images, self.tags(images) if labels is None else labels, ignore_band=0.0)
+        return self._masker.masks(images, self._tags if labels is None else labels, ignore_band=0.0)
 
-    def tags(self, images: Sequence[Image]) -> NDArray[np.int8]:
-        """Labels (B, K): 1 where the class probability reaches `tag_threshold`, else 0."""
-        return np.where(self.probabilities(images) >= self._config.tag_threshold, PRESENT, ABSENT).astype(np.int8)
+    def probabilities(self, images: Tensor, encoded: Encoded | None = None) -> Tensor:
+        """Class probabilities (B, K) of images (B, 3, H, W) in [0, 1], encoded as they are: mean of whole image and best patch."""
+        if encoded is None:
+            encoded = self._parts.clip.encode(resize_to_stride(images, 1.0, self._parts.stride), attention=False)
+        whole, best = self._probabilities(encoded.pooled), self._probabilities(encoded.dense).amax(dim=1)
+        return ((whole + best) / 2)[:, : self._masker.num_classes]
 
-    def probabilities(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Class probabilities (B, K): mean of whole image and best patch."""
-        found = np.empty((len(images), self._masker.num_classes), np.float32)
-        for chunk in same_size_batches(images, self._parts.stride):
-            batch = to_batch([images[i] for i in chunk], self._masker.prototypes.device)
-            encoded = self._parts.clip.encode(resize_to_stride(batch, 1.0, self._parts.stride))
-            whole, best = self._probabilities(encoded.pooled), self._probabilities(encoded.dense).amax(dim=1)
-            found[chunk] = ((whole + best) / 2)[:, : self._masker.num_classes].cpu().numpy()
-        return found
+    def _tags(self, images: Tensor, encoded: Encoded) -> Labels:
+        """1 where the class probability reaches `tag_threshold`, else 0."""
+        probabilities = self.probabilities(images, encoded if self._config.seed_scales[0] == 1.0 else None)
+        return np.where(probabilities.cpu().numpy() >= self._config.tag_threshold, PRESENT, ABSENT).astype(np.int8)
 
     def _probabilities(self, embeddings: Tensor) -> Tensor:
         """Sigmoid for models trained with one (they have a logit bias), else softmax over classes and background words."""

@@ -33,7 +33,7 @@ class Encoded:
     tokens: list[Tensor]
     """(B, N, C): the patches before the first block, then after each block."""
     attention: list[Tensor]
-    """(B, N, N), mean over heads, patch to patch: the last blocks that were asked for, in order."""
+    """(B, N, N), mean over heads, patch to patch: the last blocks that were asked for, in order; none where it was not asked for."""
     dense: Tensor
     """(B, N, D) patch features in the text space, unit length."""
     pooled: Tensor
@@ -113,9 +113,12 @@ class FrozenClipEncoder(FrozenEncoder):
         self.affinity_blocks = min(affinity_blocks, depth)
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Encoded:
-        """Everything at once, for seeds and affinity. UsageProblem where a side is no multiple of the stride."""
+    def encode(self, images: Tensor, *, attention: bool = True) -> Encoded:
+        """Everything at once, for seeds and affinity; affinity alone needs `attention`, which takes the memory of all pairs of tokens.
+        UsageProblem where a side is no multiple of the stride.
+        """
         skip, depth = self.tower.num_prefix, len(self.tower.blocks)
+        first_kept = depth - self.affinity_blocks if attention else depth
         attentions: list[Tensor] = []
         second: Tensor | None = None
         with self.autocast():
@@ -123,13 +126,12 @@ class FrozenClipEncoder(FrozenEncoder):
             tokens = [x[:, skip:]]
             for index, block in enumerate(self.tower.blocks):
                 q, k, v = block.qkv(x)
-                weights = softmax_attention(q, k)
-                if index >= depth - self.affinity_blocks:
-                    attentions.append(weights.float().mean(dim=1)[:, skip:, skip:])
+                if index >= first_kept:
+                    attentions.append(softmax_attention(q, k).float().mean(dim=1)[:, skip:, skip:])
                 if index >= depth - self.seed_blocks:
-                    same = (softmax_attention(q, q) + softmax_attention(k, k) + softmax_attention(v, v)) / 3
-                    second = (x if second is None else second) + block.merge(same.to(v.dtype) @ v)
-                x = x + block.merge(weights.to(v.dtype) @ v)
+                    by_q, by_k, by_v = (F.scaled_dot_product_attention(t, t, v) for t in (q, k, v))
+                    second = (x if second is None else second) + block.merge((by_q + by_k + by_v) / 3)
+                x = x + block.merge(F.scaled_dot_product_attention(q, k, v))
                 x = x + block.feed_forward(x)
                 tokens.append(x[:, skip:])
             dense = self.tower.project((x if second is None else second)[:, skip:])

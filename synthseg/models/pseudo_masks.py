@@ -6,7 +6,7 @@ Mask values: 0 background, 1..K the classes in the run's order, 255 to be ignore
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -29,6 +29,10 @@ Image = NDArray[np.uint8]
 """RGB, (H, W, 3)."""
 Mask = NDArray[np.uint8]
 """Class indices, (H, W)."""
+Labels = NDArray[np.int8]
+"""(B, K) in {1, 0, -1}: present, absent, unknown."""
+Tagger = Callable[[Tensor, Encoded], Labels]
+"""Labels of images (B, 3, H, W) in [0, 1], whose encoding at the first of the seeds' scales is known."""
 
 BATCH = 16
 """Most images at once."""
@@ -46,17 +50,18 @@ class PseudoMasker:
         self.num_classes = prototypes.num_classes
         self.prototypes = torch.from_numpy(prototypes.vectors).to(encoder.mean.device)
 
-    def masks(self, images: Sequence[Image], labels: NDArray[np.int8], ignore_band: float | None = None) -> list[Mask]:
-        """One mask an image for `labels` (B, K) in {1, 0, -1}; `ignore_band` defaults to the configuration's."""
+    def masks(self, images: Sequence[Image], labels: Labels | Tagger, ignore_band: float | None = None) -> list[Mask]:
+        """One mask an image for its labels, which may be found here; `ignore_band` defaults to the configuration's."""
         band = self.config.ignore_band if ignore_band is None else ignore_band
         found: dict[int, Mask] = {}
         for chunk in same_size_batches(images, self.encoder.stride / max(self.config.seed_scales)):
             batch = to_batch([images[i] for i in chunk], self.prototypes.device)
-            found.update(zip(chunk, self._batch_masks(batch, labels[chunk], band), strict=True))
+            raw, encoded = self.seeds(batch)
+            tags = labels(batch, encoded) if callable(labels) else labels[chunk]
+            found.update(zip(chunk, self._batch_masks(batch, raw, encoded, tags, band), strict=True))
         return [found[i] for i in range(len(images))]
 
-    def _batch_masks(self, images: Tensor, labels: NDArray[np.int8], band: float) -> list[Mask]:
-        raw, encoded = self.seeds(images)
+    def _batch_masks(self, images: Tensor, raw: Tensor, encoded: Encoded, labels: Labels, band: float) -> list[Mask]:
         present = [np.flatnonzero(label == PRESENT) for label in labels]
         cams = self._cams(raw, encoded, present)
         scores = torch.cat([(1 - cams.amax(dim=1, keepdim=True)) ** self.config.background_power, cams], dim=1)
@@ -79,7 +84,9 @@ class PseudoMasker:
         for scale in self.config.seed_scales:
             scaled = resize_to_stride(images, scale, self.encoder.stride)
             for flipped in (False, True) if self.config.seed_flip else (False,):
-                encoded = self.encoder.encode(scaled.flip(-1) if flipped else scaled)
+                # Affinity is the first encoding's.
+                with_attention = first is None and self.config.affinity != "none"
+                encoded = self.encoder.encode(scaled.flip(-1) if flipped else scaled, attention=with_attention)
                 maps = raw_seeds(encoded.dense, encoded.pooled, self.prototypes)
                 maps = flip_maps(maps, encoded.grid) if flipped else maps
                 first = first or encoded
@@ -101,7 +108,7 @@ class PseudoMasker:
             cams[row, : len(classes)] = seeds
         return cams
 
-    def _unknown_pixels(self, raw: Tensor, grid: Grid, labels: NDArray[np.int8], size: Sequence[int]) -> Tensor:
+    def _unknown_pixels(self, raw: Tensor, grid: Grid, labels: Labels, size: Sequence[int]) -> Tensor:
         """(B, H, W): true where, of all classes and background words, one of unknown presence has the highest seed."""
         unknown = torch.zeros(len(labels), raw.shape[-1], dtype=torch.bool, device=raw.device)
         unknown[:, : self.num_classes] = torch.from_numpy(labels == UNKNOWN).to(raw.device)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
+from synthseg.ids import digest, image_sha256
 from synthseg.labels.folds import fold_of
 from synthseg.models.classifier import load_classifier, new_classifier
 from synthseg.records import samples
@@ -27,7 +28,7 @@ def config(tmp_path_factory):
     loaded = load_config("embedded", classes=["cat", "dog"])
     section = {
         "model": "test_vit", "weights": str(path), "image_size": SIZE, "epochs": 4, "batch_size": 8, "learning_rate": 1e-3,
-        "precision": "fp32", "folds": 2, "top_k": 2,
+        "precision": "fp32", "folds": 2, "top_k": 2, "freeze_stem": False,
     }  # fmt: skip
     return loaded.model_copy(update={"classifier": loaded.classifier.model_copy(update=section)})
 
@@ -121,3 +122,25 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     # Nothing left to do: no training starts, even without any cluster. Other labels are another training.
     assert train_classifier(config, table, tmp_path, 2).curve == found.curve
     assert training_fingerprints(config, fold_data(config, rows(60)))[0] != fingerprint
+
+
+def test_a_frozen_stem_stays_as_it_was_while_the_rest_learns(config, tmp_path):
+    frozen = config.model_copy(update={"classifier": config.classifier.model_copy(update={"freeze_stem": True, "epochs": 1})})
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        trained = load_file(train_classifier(frozen, rows(40), tmp_path, 1).checkpoints[0])
+    finally:
+        ray.shutdown()
+    start = new_classifier(frozen).state_dict()
+    changed = {name for name, tensor in trained.items() if name.startswith("trunk.") and not torch.equal(tensor, start[name])}
+    assert changed == {name for name in start if name.startswith("trunk.") and not name.startswith("trunk.patch_embed.")}
+
+
+def test_a_stem_that_learns_is_the_training_of_versions_that_froze_none(config):
+    data = fold_data(config, rows(40))
+    before = config.classifier.model_dump(mode="json", exclude={"freeze_stem", "precision"})
+    images = [image_sha256(encoded) for encoded in data.encoded]
+    earlier = digest("classifier", before, list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
+    assert training_fingerprints(config, data)[0] == earlier
+    frozen = config.model_copy(update={"classifier": config.classifier.model_copy(update={"freeze_stem": True})})
+    assert training_fingerprints(frozen, data)[0] != earlier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,16 @@ def test_values_come_back(cluster: None) -> None:
         assert ray.get(number) == 42
     with own_process(count, 3) as numbers:
         assert [ray.get(number) for number in numbers] == [0, 1, 2]
+
+
+def test_the_next_call_gets_the_process_whose_call_ended_well_unless_it_is_gone(cluster: None) -> None:
+    with own_process(os.getpid) as pid:
+        first = ray.get(pid)
+    with own_process(os.getpid) as pid:
+        assert ray.get(pid) == first
+    os.kill(first, signal.SIGKILL)
+    with own_process(os.getpid) as pid:
+        assert ray.get(pid) != first
 
 
 @pytest.mark.parametrize("function", [hang, hang_after_one])

@@ -54,7 +54,26 @@ def test_what_comes_again_is_read_once() -> None:
     for number in range(10):
         beginnings.restore(chat("a", str(number)))
         beginnings.restore(chat("b", str(number)))
-    assert server.num_whole == 4  # the first of each is not kept, for most beginnings come once
+    assert server.num_whole == 3  # "a" twice: most beginnings come once, and "b" was read in the place where it lay
+
+
+def test_what_comes_again_at_once_is_read_once() -> None:
+    server = Server()
+    beginnings = Beginnings(server)
+    for text in ("a", "b"):
+        for number in range(3):
+            beginnings.restore(chat(text, str(number)))
+    assert server.num_whole == 2
+
+
+def test_a_chat_without_a_beginning_takes_the_place_of_one_that_is_not_kept() -> None:
+    server = Server()
+    beginnings = Beginnings(server)
+    beginnings.restore(chat("a", "?"))
+    taken = beginnings.restore(chat("one message"))["id_slot"]
+    server.slots.pop(taken)
+    found = beginnings.restore(chat("a", "?"))
+    assert server.slots[found["id_slot"]] == ("a", "last token again")
 
 
 def test_beginnings_that_come_once_push_nothing_out() -> None:

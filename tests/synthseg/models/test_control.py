@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from synthseg.config.schema import RunConfig
 from synthseg.models.control import TrainingFree
 from synthseg.models.frozen import FrozenParts
+from synthseg.models.pseudo_masks import to_batch
 
 IMAGES = [*np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8), np.zeros((40, 24, 3), np.uint8)]
 
@@ -18,12 +20,19 @@ def test_every_pixel_is_decided_within_the_given_tags(parts: FrozenParts, config
         assert set(np.unique(mask)) <= {0, *(np.flatnonzero(label) + 1)}
 
 
-def test_tags_follow_the_threshold(parts: FrozenParts, config: RunConfig) -> None:
-    probs = TrainingFree(parts, config.segmenter).probabilities(IMAGES)
+@pytest.mark.parametrize("scales", [(1.0,), (1.5, 1.0)])
+def test_a_class_is_tagged_where_its_probability_at_the_images_own_size_reaches_the_threshold(
+    parts: FrozenParts, config: RunConfig, scales: tuple[float, ...]
+) -> None:
+    batches = [to_batch(IMAGES[:3], torch.device("cpu")), to_batch(IMAGES[3:], torch.device("cpu"))]
+    probs = torch.cat([TrainingFree(parts, config.segmenter).probabilities(batch) for batch in batches]).numpy()
     assert probs.shape == (4, 3)
-    threshold = float(np.median(probs))
-    tags = TrainingFree(parts, config.segmenter.model_copy(update={"tag_threshold": threshold})).tags(IMAGES)
-    np.testing.assert_array_equal(tags == 1, probs >= np.float32(threshold))
+    section = config.segmenter.model_copy(update={"tag_threshold": float(np.median(probs)), "seed_scales": scales})
+    control = TrainingFree(parts, section)
+    tags = (probs >= np.float32(section.tag_threshold)).astype(np.int8)
+    for own, given in zip(control.predict(IMAGES), control.predict(IMAGES, tags), strict=True):
+        np.testing.assert_array_equal(own, given)
+    assert any(mask.any() for mask in control.predict(IMAGES))
 
 
 def test_softmax_models_share_out_one_and_sigmoid_models_do_not(parts: FrozenParts, config: RunConfig) -> None:

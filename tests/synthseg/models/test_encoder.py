@@ -38,6 +38,18 @@ def test_layers_equal_the_tokens_of_encode(clip: nn.Module) -> None:
         torch.testing.assert_close(fast, full, atol=1e-4, rtol=1e-4)
 
 
+def test_attention_is_left_out_where_nobody_asks_for_it(clip: nn.Module) -> None:
+    encoder = FrozenClipEncoder(clip, affinity_blocks=2)
+    assert encoder.encode(images(), attention=False).attention == []
+    tower, (hidden, _) = encoder.tower, encoder.tower.embed((images() - encoder.mean) / encoder.std)
+    for block in tower.blocks[:-1]:
+        hidden = hidden + block.merge(F.scaled_dot_product_attention(*block.qkv(hidden)))
+        hidden = hidden + block.feed_forward(hidden)
+    q, k, _ = tower.blocks[-1].qkv(hidden)
+    own = softmax_attention(q, k).mean(dim=1)[:, tower.num_prefix :, tower.num_prefix :]
+    torch.testing.assert_close(encoder.encode(images()).attention[-1], own, atol=1e-5, rtol=1e-4)
+
+
 def test_any_multiple_of_the_stride_works_and_others_are_refused(clip: nn.Module) -> None:
     encoder = FrozenClipEncoder(clip)
     assert encoder.encode(images(48)[..., :40]).grid == (6, 5)

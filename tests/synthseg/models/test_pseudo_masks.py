@@ -23,12 +23,12 @@ class ColorEncoder(FrozenClipEncoder):
     def stride(self) -> int:
         return 8
 
-    def encode(self, images: torch.Tensor) -> Encoded:
+    def encode(self, images: torch.Tensor, *, attention: bool = True) -> Encoded:
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
         colors = torch.nn.functional.adaptive_avg_pool2d(images, grid).flatten(2).transpose(1, 2)
         dense = torch.nn.functional.normalize(colors + 1e-3, dim=-1)
         likeness = (dense @ dense.transpose(1, 2) * 20).softmax(dim=-1)
-        return Encoded([], [likeness], dense, torch.nn.functional.normalize(dense.mean(dim=1), dim=-1), grid)
+        return Encoded([], [likeness] if attention else [], dense, torch.nn.functional.normalize(dense.mean(dim=1), dim=-1), grid)
 
 
 def painted(*squares: tuple[int, int, int]) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_large_images_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -
 def test_larger_scales_count_in_the_batch(masker: PseudoMasker, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     encode = masker.encoder.encode
-    monkeypatch.setattr(masker.encoder, "encode", lambda images: seen.append(len(images)) or encode(images))
+    monkeypatch.setattr(masker.encoder, "encode", lambda images, **asked: seen.append(len(images)) or encode(images, **asked))
     monkeypatch.setattr(pseudo_masks, "BATCH_PAIRS", 2 * 64**2)
     images, labels = [painted()] * 4, np.zeros((4, 2), np.int8)
     once = masker.masks(images, labels)
