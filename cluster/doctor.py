@@ -125,6 +125,8 @@ def _text_engine(config: RunConfig) -> Iterator[Check]:
         yield _package("xllamacpp", INSTALL_EMBEDDED)
         if not config.prompts.model or is_local(config.prompts.model):
             yield _language_model(config.prompts.model)
+        if not config.prompts.model:
+            yield _package("gguf", INSTALL_EMBEDDED)
     elif engine == "vllm":
         yield _package("vllm", INSTALL_GPU)
 

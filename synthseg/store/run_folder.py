@@ -38,6 +38,7 @@ _VERSIONED = (
     "opencv-python-headless",
     "vllm",
     "xllamacpp",
+    "gguf",
     "faiss-cpu",
     "faiss-gpu",
     "diffusers",

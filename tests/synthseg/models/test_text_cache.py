@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from synthseg.engines.scorer import Embeddings
-from synthseg.models.text_cache import cache_folder, cached_embeddings
+from synthseg.machine.cache import cache_folder
+from synthseg.models.text_cache import KIND, cached_embeddings
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SYNTHSEG_CACHE", str(tmp_path / "cache"))
-    return cache_folder()
+    return cache_folder(KIND)
 
 
 class Counting:
@@ -72,4 +73,4 @@ def test_a_folder_that_cannot_be_written_is_no_fault(tmp_path: Path, monkeypatch
 def test_where_embeddings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SYNTHSEG_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "synthseg" / "texts"
+    assert cache_folder(KIND) == tmp_path / "synthseg" / "texts"
