@@ -52,13 +52,14 @@ def test_a_missing_package_names_its_install_line(monkeypatch: pytest.MonkeyPatc
     version = metadata.version
 
     def without(package: str) -> str:
-        if package in ("xllamacpp", "faiss-cpu"):
+        if package in ("xllamacpp", "gguf", "faiss-cpu"):
             raise metadata.PackageNotFoundError(package)
         return version(package)
 
     monkeypatch.setattr(doctor.metadata, "version", without)
     found = rows()
-    assert (found["xllamacpp"].status, found["xllamacpp"].fix) == ("fail", doctor.INSTALL_EMBEDDED)
+    for package in ("xllamacpp", "gguf"):
+        assert (found[package].status, found[package].fix) == ("fail", doctor.INSTALL_EMBEDDED)
     assert found["faiss"].status == "fail"
 
 

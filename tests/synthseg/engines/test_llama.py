@@ -180,7 +180,8 @@ def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_digest_tells_the_content(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LlamaEngine(str(embedded_model_path())).digest == engine.digest
+    assert LlamaEngine().digest == engine.digest
+    assert LlamaEngine(str(embedded_model_path())).digest != engine.digest, "a file that is named is read as it is"
     monkeypatch.setattr(llama, "_content_digest", lambda path, num_bytes: "other content")
     assert LlamaEngine().digest != engine.digest
 
@@ -207,7 +208,7 @@ def test_an_engine_that_was_never_asked_can_go() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_gguf_of_the_hub_is_the_same_as_its_file(engine: LlamaEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gguf_of_the_hub_is_the_same_as_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UsageProblem, match=r"prompts\.model: .*'acme/tiny-GGUF/tiny\.gguf' are not on this machine; run: synthseg fetch"):
         LlamaEngine("acme/tiny-GGUF/tiny.gguf")
@@ -218,9 +219,9 @@ def test_a_gguf_of_the_hub_is_the_same_as_its_file(engine: LlamaEngine, tmp_path
     target.symlink_to(source)
     record = FileRecord(source.stat().st_size, sha256_of(source))
     cache.publish(Manifest(cache.repo, commit, {"tiny.gguf": record}, frozenset({"gguf:tiny.gguf"})), "main")
-    fetched = LlamaEngine("acme/tiny-GGUF/tiny.gguf")
-    assert fetched.digest == engine.digest
-    assert fetched.generate([request(7)]) == engine.generate([request(7)])
+    fetched, named = LlamaEngine("acme/tiny-GGUF/tiny.gguf"), LlamaEngine(str(source))
+    assert fetched.digest == named.digest
+    assert fetched.generate([request(7)]) == named.generate([request(7)])
 
 
 def test_a_gguf_of_the_hub_is_taken_at_the_revision_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
