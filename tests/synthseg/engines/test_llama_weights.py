@@ -68,7 +68,7 @@ def test_it_is_made_once(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_nothing_can_be_kept_it_is_made_for_the_moment(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_q8_0(model, "content") as made:
         kept = made.read_bytes()
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
     monkeypatch.setenv("SYNTHSEG_CACHE", str(tmp_path / "file"))
     with in_q8_0(model, "content") as made:
         assert made.read_bytes() == kept
