@@ -67,7 +67,9 @@ def test_a_known_beginning_gives_the_reply_of_one_that_was_just_read(engine: Lla
 
 def test_a_reply_ends_where_its_json_does(engine: LlamaEngine) -> None:
     marks = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 5}, "minItems": 3, "maxItems": 3}
-    asked = TextRequest(({"role": "user", "content": "Rate this with three marks."},), seed=1, max_tokens=40, temperature=0.0, json_schema=marks)
+    asked = TextRequest(
+        ({"role": "user", "content": "Rate this with three marks."},), seed=1, max_tokens=40, temperature=0.0, json_schema=marks
+    )
     reply = engine.generate([asked])[0]
     assert len(json.loads(reply.text)) == 3
     assert reply.finish_reason == "stop"
