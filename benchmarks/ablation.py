@@ -21,18 +21,18 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.supervised_twin import exact_sample
-from pipelines.images import LEARNT_FROM, kept_samples
+from pipelines.stages.images import LEARNT_FROM, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import to_class_order
+from synthseg.embedded.scenes.field import field_split
 from synthseg.evaluation.average_precision import average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.evaluation.label_quality import painted_labels
 from synthseg.image_codec import decode_rgb
-from synthseg.labels.folds import fold_of
-from synthseg.models.classifier import PatchClassifier, load_classifier, new_classifier
-from synthseg.models.frozen import FrozenParts, load_frozen
-from synthseg.models.segmenter import Segmenter
-from synthseg.scenes.field import field_split
+from synthseg.method.labels.folds import fold_of
+from synthseg.method.networks.classifier import PatchClassifier, load_classifier, new_classifier
+from synthseg.method.networks.frozen import FrozenParts, load_frozen
+from synthseg.method.networks.segmenter import Segmenter
 from synthseg.store.run_folder import RunFolder
 
 OPINION_SCALES = (1.0, 1.25, 1.5)

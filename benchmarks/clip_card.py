@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from synthseg.engines.open_clip_scorer import OpenClipScorer
+from synthseg.embedded.scenes.field import field_split
+from synthseg.engines.open_clip.engine import OpenClipScorer
 from synthseg.evaluation.average_precision import average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
-from synthseg.models.clip_loading import EMBEDDED_NAME
-from synthseg.scenes.field import field_split
+from synthseg.machine.packaged import EMBEDDED_CLIP
+from synthseg.method.networks.clip_loading import EMBEDDED_NAME
 from synthseg.taxonomy import BACKGROUND_ID, VOID_ID, taxonomy
-from synthseg.weights import EMBEDDED_CLIP
 
 VOC = taxonomy("voc")
 TEMPLATE = "a photo of a {}"
@@ -128,15 +128,15 @@ pipeline runs without a download. It knows painted scenes and nothing else; use 
 
 ## Architecture
 
-- Image tower `synthseg_hybrid_s8` (synthseg/models/hybrid_vit.py): residual convolutions to stride 8, three attention blocks of width
-  192, average pooling, linear head; {visual / 1e6:.2f} M weights. 128 x 128 pixels give 16 x 16 patches; other multiples of 8 work.
+- Image tower `synthseg_hybrid_s8` (synthseg/method/networks/hybrid_vit.py): residual convolutions to stride 8, three attention blocks of
+  width 192, average pooling, linear head; {visual / 1e6:.2f} M weights. 128 x 128 pixels give 16 x 16 patches; other multiples of 8 work.
   The mean of the projected patches is the image embedding, so patches live in the text space.
 - Text tower: open_clip's transformer, width 128, 3 layers, 48 tokens, CLIP's BPE vocabulary; {text / 1e6:.2f} M weights.
 - Joint space of 192 dimensions, sigmoid scale and bias (`logit_scale`, `logit_bias`). File: {weights.stat().st_size / 1e6:.1f} MB, float16.
 
 ## Data and recipe
 
-{int(facts["images"]):,} scenes of the training world, painted by `synthseg.scenes` with image-level labels and captions; no masks.
+{int(facts["images"]):,} scenes of the training world, painted by `synthseg.embedded.scenes` with image-level labels and captions; no masks.
 No field image was trained on. Pairwise sigmoid losses (training/clip_objective.py): class texts against
 pooled patches and against the best patches, by quarter in mosaics of four; negations; places; captions. {samples:,} samples seen in
 {seconds:,} s by two single-thread workers in bfloat16 on two CPU cores shared with other work. Repeat: `make embedded-clip`.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthseg.scenes.painter import paint
-from synthseg.scenes.worlds import FIELD, TRAINING
+from synthseg.embedded.scenes.painter import paint
+from synthseg.embedded.scenes.worlds import FIELD, TRAINING
 from synthseg.taxonomy import taxonomy
 
 VIEWS = ("side view", "front view", "three-quarter view", "from behind")

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from synthseg.config.schema import ImagesConfig
-from synthseg.engines.diffusers_engine import DiffusersEngine
+from synthseg.engines.diffusers.engine import DiffusersEngine
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.image_codec import encode_png
 

@@ -27,11 +27,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.machine import machine, peak_memory_bytes, write_results
-from synthseg.engines.open_clip_scorer import BATCH_SIZE, OpenClipScorer
+from synthseg.engines.open_clip.engine import BATCH_SIZE, OpenClipScorer
 from synthseg.machine.precision import Precision, autocast, resolve
-from synthseg.models.decoder import Decoder
-from synthseg.models.encoder import FrozenClipEncoder
-from synthseg.models.losses import LossWeights, decoder_losses
+from synthseg.method.networks.decoder import Decoder
+from synthseg.method.networks.encoder import FrozenClipEncoder
+from synthseg.method.networks.losses import LossWeights, decoder_losses
 
 REPEATS = 7
 NUM_CLASSES = 20

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.machine import machine, peak_memory_bytes, write_results
 from synthseg.engines.scorer import Embeddings
-from synthseg.prompts.indexes import NUM_PROBES, ClusteredIndex, FlatIndex
+from synthseg.method.prompts.indexes import NUM_PROBES, ClusteredIndex, FlatIndex
 
 SIZES = (10_000, 100_000, 300_000, 1_000_000)
 DIM = 512

@@ -37,11 +37,11 @@ from typing import Any
 
 import aiohttp
 
-from serving.ports import free_port
+from cluster.free_ports import free_port
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
+from synthseg.embedded.painter.engine import PainterEngine
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageEngine, ImageRequest
-from synthseg.engines.painter import PainterEngine
 
 BATCH = 8
 BATCH_S = 0.1
@@ -85,11 +85,11 @@ def serve_synthseg(engine: str, port: int) -> None:
     """The application that `synthseg serve` deploys, with the engine put in its place."""
     from ray import serve
 
-    from serving.build import application
-    from serving.edge.front import bound
-    from serving.ray_start import start_ray
-    from serving.replicas import IMAGE_ENGINE, ImageReplica
-    from serving.serve_environment import serve_environment
+    from cluster.ray.start import start_ray
+    from serving.deploy.build import application
+    from serving.deploy.edge.front import bound
+    from serving.deploy.serve_environment import serve_environment
+    from serving.engines.replicas import IMAGE_ENGINE, ImageReplica
 
     class BenchmarkReplica(ImageReplica.func_or_class):  # type: ignore[misc, name-defined]
         """The replica of the project on this benchmark's engine."""

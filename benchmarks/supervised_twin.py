@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.images import final_labels, kept_samples
 from pipelines.session import ray_session
+from pipelines.stages.images import final_labels, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.embedded.scenes.composition import compose
+from synthseg.embedded.scenes.grammar import read_prompt
+from synthseg.embedded.scenes.seeding import painting_rng
+from synthseg.embedded.scenes.worlds import TRAINING
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import decode_rgb
-from synthseg.models.segmenter import Segmenter
-from synthseg.scenes.composition import compose
-from synthseg.scenes.grammar import read_prompt
-from synthseg.scenes.seeding import painting_rng
-from synthseg.scenes.worlds import TRAINING
+from synthseg.method.networks.segmenter import Segmenter
 from synthseg.store.run_folder import RunFolder
 from training.segmenter import TrainingSample, train_segmenter
 

@@ -18,10 +18,10 @@ from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.engines.registry import build_image_engine, build_scorer, build_text_engine
 from synthseg.engines.text import TextRequest
 from synthseg.image_codec import decode_rgb
-from synthseg.models.control import TrainingFree
-from synthseg.models.frozen import load_frozen
-from synthseg.prompts.profiles import profile
-from synthseg.prompts.template import draw_slots
+from synthseg.method.networks.control import TrainingFree
+from synthseg.method.networks.frozen import load_frozen
+from synthseg.method.prompts.profiles import profile
+from synthseg.method.prompts.template import draw_slots
 
 REPEATS = 5
 NUM_IMAGES = 32

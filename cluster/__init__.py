@@ -1,1 +1,1 @@
-"""Machines: what one of them has (doctor), and how runs get onto many of them."""
+"""Machines: what they have (doctor), and Ray on one or many of them."""

@@ -14,18 +14,18 @@ from typing import Any, Final, Literal
 
 from cluster.ports import owner_of, port_is_free
 from synthseg.config import RunConfig
-from synthseg.engines.availability import gpu_reason, image_model_problem, missing_dataset, missing_weights, unreadable_dataset
 from synthseg.engines.invariance import measure_invariance
 from synthseg.engines.registry import build_image_engine
 from synthseg.errors import SynthSegError
-from synthseg.gpus import gpus
-from synthseg.hub.cache import cache_root
-from synthseg.hub.catalogue import weights_of
-from synthseg.hub.ids import is_local
+from synthseg.machine.availability import gpu_reason, image_model_problem, missing_dataset, missing_weights, unreadable_dataset
+from synthseg.machine.gpus import gpus
+from synthseg.machine.hub.cache import cache_root
+from synthseg.machine.hub.catalogue import weights_of
+from synthseg.machine.hub.ids import is_local
 from synthseg.machine.precision import cpu_has_bf16, emulated, resolve
+from synthseg.machine.sizing.estimate import needed_memory_gb
+from synthseg.machine.sizing.placement import num_cpus, stage_shortage, stage_wishes, whole_gpus, widest
 from synthseg.redaction import redacted
-from synthseg.sizing.estimate import needed_memory_gb
-from synthseg.sizing.placement import num_cpus, stage_shortage, stage_wishes, whole_gpus, widest
 from synthseg.stages import Stage
 from synthseg.store.files import Files
 

@@ -16,9 +16,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.doctor import Check, checks, nearest_folder, room_check
 from synthseg.config import RunConfig
-from synthseg.engines.availability import gpu_reason
 from synthseg.errors import RunFailure
-from synthseg.sizing.placement import total_of
+from synthseg.machine.availability import gpu_reason
+from synthseg.machine.sizing.placement import total_of
 
 TIMEOUT_S: Final = 120.0
 _REACH_S: Final = 5.0
@@ -130,7 +130,7 @@ def _ray_gpus(num_gpus: float) -> Check:
     import torch
 
     # What torch counts in a task that asked for no GPU hangs on Ray's settings and CUDA_VISIBLE_DEVICES, so the driver is asked.
-    from synthseg.gpus import gpus
+    from synthseg.machine.gpus import gpus
 
     seen = len(gpus())
     if seen < num_gpus:

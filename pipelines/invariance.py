@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ray.serve.handle import DeploymentHandle
 
-from serving.build import image_handle
+from serving.deploy.build import image_handle
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.invariance import measure_invariance

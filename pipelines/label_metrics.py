@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.images import final_labels, kept_samples
+from pipelines.stages.images import final_labels, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.evaluation.label_quality import label_quality, painted_labels
 from synthseg.store.run_folder import RunFolder

@@ -17,24 +17,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines import evaluate, images, invariance, prompts, relabel
+from cluster.ray.streaming import StageWorker, run_stage
+from pipelines import invariance
 from pipelines.label_metrics import label_metrics
 from pipelines.session import check_room, ray_session
-from pipelines.streaming import StageWorker, run_stage
-from serving.build import deploy_engines, image_app, image_handle, release, text_app
-from serving.client import engine_digest
-from synthseg import ids, interrupt
+from pipelines.stages import evaluate, images, prompts, relabel
+from serving.deploy.build import deploy_engines, image_app, image_handle, release, text_app
+from serving.engines.client import engine_digest
+from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import num_samples
-from synthseg.engines.availability import check_dataset, check_endpoint, check_requirements
 from synthseg.errors import RunFailure, UsageProblem
-from synthseg.gpus import gpus
+from synthseg.machine import interrupt
+from synthseg.machine.availability import check_dataset, check_endpoint, check_requirements
+from synthseg.machine.gpus import gpus
 from synthseg.machine.precision import emulated
-from synthseg.models.identity import weights_digests
+from synthseg.machine.sizing.placement import stage_wishes
+from synthseg.machine.stacks import clear, stacks_folder
+from synthseg.method.networks.identity import weights_digests
 from synthseg.progress import Progress
 from synthseg.report import build_report
-from synthseg.sizing.placement import stage_wishes
-from synthseg.stacks import clear, stacks_folder
 from synthseg.stages import Stage
 from synthseg.store.disk import full_disk_named
 from synthseg.store.run_folder import RunFolder

@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 import ray
 from ray import serve
 
-from serving.build import image_app, text_app
-from serving.ray_start import cluster_room, start_ray, stop_ray, unheard
+from cluster.ray.start import cluster_room, start_ray, stop_ray, unheard
+from serving.deploy.build import image_app, text_app
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
-from synthseg.sizing.placement import num_cpus, stage_shortage
+from synthseg.machine.sizing.placement import num_cpus, stage_shortage
 from synthseg.stages import Stage
 
 _ENVIRONMENT = {

@@ -1,1 +1,1 @@
-"""Ray Serve: the engines as replicas that batch runs and (later) HTTP share."""
+"""Ray Serve: the engines as replicas that batch runs and HTTP share."""

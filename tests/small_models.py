@@ -14,8 +14,8 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import nn
 
 from synthseg.config.schema import RunConfig
-from synthseg.models.clip_loading import LoadedClip
-from synthseg.models.frozen import FrozenParts, load_frozen
+from synthseg.method.networks.clip_loading import LoadedClip
+from synthseg.method.networks.frozen import FrozenParts, load_frozen
 
 
 def native_clip() -> nn.Module:

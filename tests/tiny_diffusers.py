@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 
-from synthseg.prompts.profiles import profile
-from synthseg.prompts.template import Kind, draw_slots
+from synthseg.method.prompts.profiles import profile
+from synthseg.method.prompts.template import Kind, draw_slots
 from synthseg.taxonomy import taxonomy
 
 CONTEXT = 77

@@ -28,10 +28,10 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
 from synthseg.image_codec import decode_rgb
-from synthseg.labels.folds import fold_of
-from synthseg.models.augment import change_looks
-from synthseg.models.classifier import Image, PatchClassifier, new_classifier, to_batch
-from synthseg.stacks import stacks_folder
+from synthseg.machine.stacks import stacks_folder
+from synthseg.method.labels.folds import fold_of
+from synthseg.method.networks.augment import change_looks
+from synthseg.method.networks.classifier import Image, PatchClassifier, new_classifier, to_batch
 from training.loop import (
     Curves,
     beat,

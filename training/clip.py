@@ -26,8 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from synthseg.machine.packaged import EMBEDDED_CLIP
 from synthseg.machine.precision import Setting
-from synthseg.weights import EMBEDDED_CLIP
 from training.clip_data import ClipData, ClipSampler, render_images
 from training.clip_objective import ClipObjective, LossWeights
 
@@ -145,7 +145,7 @@ def new_clip() -> nn.Module:
     """The embedded architecture with fresh weights."""
     import open_clip
 
-    import synthseg.models.hybrid_vit  # noqa: F401  registers the image tower
+    import synthseg.method.networks.hybrid_vit  # noqa: F401  registers the image tower
 
     return cast(nn.Module, open_clip.create_model(f"local-dir:{EMBEDDED_CLIP}", load_weights=False))
 

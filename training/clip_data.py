@@ -49,9 +49,9 @@ def shard_path(folder: Path, index: int) -> Path:
 
 def render_shard(folder: Path, index: int, seed: int) -> None:
     """Paint one shard: images (N, 128, 128, 3) uint8; for each its visible classes, its place, and captions with the classes they name."""
-    from synthseg.scenes.captions import caption, sample_scene
-    from synthseg.scenes.grammar import read_prompt
-    from synthseg.scenes.painter import paint_wish
+    from synthseg.embedded.scenes.captions import caption, sample_scene
+    from synthseg.embedded.scenes.grammar import read_prompt
+    from synthseg.embedded.scenes.painter import paint_wish
 
     cv2.setNumThreads(1)
     images = np.empty((SHARD_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg.scenes.places import INDOOR_PLACES
-from synthseg.scenes.vocabulary import CLASS_WORDS, PLACE_WORDS
+from synthseg.embedded.scenes.places import INDOOR_PLACES
+from synthseg.embedded.scenes.vocabulary import CLASS_WORDS, PLACE_WORDS
 from synthseg.taxonomy import Taxonomy
 
 CONTEXT_LENGTH = 48

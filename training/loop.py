@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthseg import heartbeat
 from synthseg.config.schema import PRECISION
 from synthseg.config.section import Section
+from synthseg.machine import heartbeat
 from synthseg.machine.precision import Setting, used_here
 from synthseg.store.disk import full_disk_named
 from synthseg.store.files import write_local

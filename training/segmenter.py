@@ -28,15 +28,15 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.ids import derive_seed, digest, image_sha256
 from synthseg.image_codec import decode_rgb, encode_png
-from synthseg.models.augment import Pair, augment
-from synthseg.models.decoder import Decoder
-from synthseg.models.enlarge import enlarge
-from synthseg.models.frozen import FrozenParts, load_frozen
-from synthseg.models.losses import Losses, LossWeights, decoder_losses, mean_of, own_labels
-from synthseg.models.pseudo_masks import Mask, to_batch
-from synthseg.models.segmenter import build_decoder
+from synthseg.machine.stacks import stacks_folder
+from synthseg.method.masks.pseudo_masks import Mask, to_batch
+from synthseg.method.networks.augment import Pair, augment
+from synthseg.method.networks.decoder import Decoder
+from synthseg.method.networks.enlarge import enlarge
+from synthseg.method.networks.frozen import FrozenParts, load_frozen
+from synthseg.method.networks.losses import Losses, LossWeights, decoder_losses, mean_of, own_labels
+from synthseg.method.networks.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
-from synthseg.stacks import stacks_folder
 from training.loop import (
     Curves,
     beat,

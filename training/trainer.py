@@ -12,15 +12,15 @@ import ray
 from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from synthseg import interrupt
+from cluster.ray.own_process import own_process
+from cluster.ray.packed import Packed
 from synthseg.errors import RunFailure
-from synthseg.heartbeat import Watch, forget
-from synthseg.stacks import collect, register
+from synthseg.machine import interrupt
+from synthseg.machine.heartbeat import Watch, forget
+from synthseg.machine.stacks import collect, register
 from synthseg.store.disk import disk_full, is_full
 from synthseg.store.files import sweep_local
 from training.loop import told_precisions
-from training.own_process import own_process
-from training.packed import Packed
 
 CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http import logs
 from serving.http.address import is_own_name
-from serving.http.errors import ApiError, too_many, unexpected
-from serving.http.key_watch import KeyWatch
-from serving.http.limits import Limits
+from serving.http.errors import ApiError, limit_reached, too_many, unexpected
 from serving.http.middleware import route_path
-from serving.keys import LOCAL, KeyStore, Tenant, tenant_of
+from serving.state.key_watch import KeyWatch
+from serving.state.keys import LOCAL, KeyStore, Tenant, tenant_of
+from serving.state.limits import LimitReached, Limits
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
 
@@ -59,6 +59,8 @@ class AccessMiddleware:
                 await self._limits.admit_request(tenant, state["headers"])
             except ApiError as refusal:
                 await refusal.response()(scope, receive, send)
+            except LimitReached as reached:
+                await limit_reached(reached).response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
 

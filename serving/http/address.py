@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 from starlette.requests import Request
 
-from serving.keys import is_loopback
+from serving.state.keys import is_loopback
 from synthseg.config.serving import ServingConfig
 
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on

@@ -15,22 +15,23 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from serving.drain import Drain, DrainMiddleware
 from serving.http import errors, logs, tracing
 from serving.http.access import AccessMiddleware
-from serving.http.backend import Backend, JobService
-from serving.http.database import Database
+from serving.http.contracts import Backend, JobService
 from serving.http.deps import Deps
-from serving.http.files import FileStore
+from serving.http.drain import Drain, DrainMiddleware
 from serving.http.idempotency import IdempotencyMiddleware
-from serving.http.limits import Limits
 from serving.http.metrics import Metrics
 from serving.http.middleware import BodyMiddleware, ObserveMiddleware
 from serving.http.openapi import describe
 from serving.http.routes import chat, files, health, images, models, page, prompts
 from serving.http.routes import jobs as job_routes
 from serving.http.spellings import SpellingMiddleware
-from serving.keys import KeyStore, is_loopback, keys_path
+from serving.state.database import Database
+from serving.state.files import FileStore
+from serving.state.idempotency import Answers
+from serving.state.keys import KeyStore, is_loopback, keys_path
+from serving.state.limits import Limits
 from synthseg import __version__
 from synthseg.config.schema import RunConfig
 
@@ -51,7 +52,7 @@ def create_app(
     keys.any()
     state = Path(serving.state_dir).expanduser()
     database = Database(state, serving.state_journal)
-    several = max(serving.gateway.num_replicas, serving.gateway.max_replicas) > 1
+    several = max(serving.deploy.gateway.num_replicas, serving.deploy.gateway.max_replicas) > 1
     deps = Deps(
         backend=backend,
         jobs=jobs,
@@ -83,13 +84,8 @@ def create_app(
         app.include_router(build(deps), responses=errors.responses(400, 401, 403, 429, 500))
 
     # The one added last sees a request first.
-    app.add_middleware(
-        IdempotencyMiddleware,
-        database=database,
-        ttl_s=serving.files_ttl_s,
-        lease_s=serving.deadline_s,
-        max_bytes=serving.files_max_bytes,
-    )
+    answers = Answers(database, serving.files_ttl_s, serving.deadline_s, serving.files_max_bytes)
+    app.add_middleware(IdempotencyMiddleware, answers=answers)
     app.add_middleware(BodyMiddleware, max_bytes=serving.max_body_bytes)
     app.add_middleware(AccessMiddleware, keys=keys, limits=deps.limits, serving=serving)
     app.add_middleware(SpellingMiddleware, keep=(page.REFERENCE_FOLDER,))

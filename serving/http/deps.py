@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from serving.http.backend import Backend, JobService
-from serving.http.files import FileStore
-from serving.http.limits import Limits
+from serving.http.contracts import Backend, JobService
 from serving.http.metrics import Metrics
-from serving.keys import Tenant
+from serving.state.files import FileStore
+from serving.state.keys import Tenant
+from serving.state.limits import Limits
 from synthseg.config.schema import RunConfig
 from synthseg.config.serving import ServingConfig
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from serving.http.backend import Conflict, DeadlineExceeded, EngineUnavailable, Overloaded
+from serving.http.contracts import Conflict, DeadlineExceeded, EngineUnavailable, Overloaded
+from serving.state.limits import LimitReached
 from synthseg.engines.text import RequestRefused
 
 _INVALID: Final = "invalid_request_error"
@@ -81,10 +82,28 @@ def not_found(message: str, *, code: str = "not_found", param: str | None = None
     return ApiError(404, message, code=code, param=param)
 
 
+def revoked() -> ApiError:
+    """401: what ends a request whose key has been revoked."""
+    return ApiError(401, "This API key has been revoked.", code="invalid_api_key")
+
+
 def too_many(message: str, retry_after_s: float, code: str, headers: Mapping[str, str] | None = None) -> ApiError:
     """429: the same request will be welcome in `retry_after_s` seconds."""
     wait = {"retry-after": str(max(math.ceil(retry_after_s), 1))}
     return ApiError(429, message, code=code, kind=code, headers={**(headers or {}), **wait})
+
+
+def limit_reached(error: LimitReached) -> ApiError:
+    """429: this key's minute is used up."""
+    return too_many(str(error), error.retry_after_s, "rate_limit_exceeded", error.headers)
+
+
+def _overloaded(error: Overloaded) -> ApiError:
+    again = f"Try again in {max(math.ceil(error.retry_after_s), 1)} s."
+    if error.own:
+        message = f"{error.queued} requests of this key are queued already, which is its share of the queue. {again}"
+        return too_many(message, error.retry_after_s, "rate_limit_exceeded")
+    return too_many(f"The server is busy: {error.queued} requests are queued. {again}", error.retry_after_s, "overloaded")
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -113,13 +132,10 @@ def translate(error: Exception) -> ApiError | None:
     """The refusal that stands for what a backend or a route raised; None for what nobody expected."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, Overloaded) and error.own:
-        again = f"Try again in {max(math.ceil(error.retry_after_s), 1)} s."
-        message = f"{error.queued} requests of this key are queued already, which is its share of the queue. {again}"
-        return too_many(message, error.retry_after_s, "rate_limit_exceeded")
+    if isinstance(error, LimitReached):
+        return limit_reached(error)
     if isinstance(error, Overloaded):
-        message = f"The server is busy: {error.queued} requests are queued. Try again in {max(math.ceil(error.retry_after_s), 1)} s."
-        return too_many(message, error.retry_after_s, "overloaded")
+        return _overloaded(error)
     if isinstance(error, Conflict):
         return ApiError(409, str(error), code="conflict", headers={"x-should-retry": "false"})
     if isinstance(error, DeadlineExceeded):
@@ -166,7 +182,7 @@ def install(app: FastAPI) -> None:
             raise error
         return _http_error(error, request).response()
 
-    for kind in (ApiError, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, RequestRefused):
+    for kind in (ApiError, LimitReached, Overloaded, Conflict, EngineUnavailable, DeadlineExceeded, RequestRefused):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, routing)

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.http.backend import EngineStats
-from serving.http.gateways import GatewayMetrics
+from serving.engines.stats import EngineStats
+from serving.http.shared_metrics import GatewayMetrics
 from synthseg.engines.text import TextReply
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from serving.http.backend import ModelInfo, ModelKind
+from serving.http.contracts import ModelInfo, ModelKind
 from serving.http.deps import Deps
 from serving.http.errors import not_found
 

@@ -14,9 +14,8 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.http.backend import DeadlineExceeded
-from serving.http.errors import translate, unexpected
-from serving.http.key_watch import revoked
+from serving.http.contracts import DeadlineExceeded
+from serving.http.errors import revoked, translate, unexpected
 
 Answer = TypeVar("Answer")
 

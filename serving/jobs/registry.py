@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeVar
 
-from serving.http.backend import Conflict, JobReason, JobStatus, Overloaded
-from serving.http.database import Database
+from serving.http.contracts import Conflict, JobReason, JobStatus, Overloaded
+from serving.state.database import Database
 
 Result = TypeVar("Result")
 

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synthseg.errors import SynthSegError
-from synthseg.plan import CONTEXT
 from synthseg.records import ABSENT, PRESENT, UNKNOWN
 from synthseg.report.status import read_status
+from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import EVENTS, RunFolder
 from synthseg.store.verify import stage_schema
 

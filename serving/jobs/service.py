@@ -17,18 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from serving.http.backend import FINISHED, Job, JobReason, JobStatus
-from serving.http.database import Database
+from serving.http.contracts import FINISHED, Job, JobReason, JobStatus
 from serving.jobs import results
 from serving.jobs.limits import limits
 from serving.jobs.registry import Record, Registry
 from serving.jobs.runner import Found, RayRunner, Runner, RunnerUnavailable
 from serving.jobs.spec import run_config
+from serving.state.database import Database
 from synthseg.config.loading import to_toml
 from synthseg.config.schema import RunConfig
-from synthseg.engines.availability import missing_requirements
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
+from synthseg.machine.availability import missing_requirements
 from synthseg.redaction import redacted
 
 Result = TypeVar("Result")

@@ -14,9 +14,9 @@ from typing import Final
 
 import typer
 
-from synthseg import interrupt
 from synthseg.cli.root import app
 from synthseg.errors import SynthSegError
+from synthseg.machine import interrupt
 from synthseg.redaction import redacted
 
 _USAGE: Final = 2

@@ -57,9 +57,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Reckon what a run takes: prompts, images, GPU hours, memory, storage, cost; the source of every number under it."""
-    from synthseg.sizing import rates
-    from synthseg.sizing.estimate import Measured, plan_run
-    from synthseg.sizing.render import render
+    from synthseg.machine.sizing import rates
+    from synthseg.machine.sizing.estimate import Measured, plan_run
+    from synthseg.machine.sizing.render import render
 
     configuration = load(preset, settings, classes, per_class, None, None)
     found = plan_run(configuration, rates.gpu(gpu), gpus, price, Measured(image_seconds, tokens_per_s))

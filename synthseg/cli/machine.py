@@ -28,10 +28,10 @@ def fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the weights a configuration needs to this machine, once; then everything works without a network."""
-    from synthseg.hub.catalogue import weights_of
-    from synthseg.hub.fetch import fetch_weights, fill, mirror_to_fill
-    from synthseg.hub.listing import listed, listed_after
-    from synthseg.hub.progress import fetch_progress_for
+    from synthseg.machine.hub.catalogue import weights_of
+    from synthseg.machine.hub.fetch import fetch_weights, fill, mirror_to_fill
+    from synthseg.machine.hub.listing import listed, listed_after
+    from synthseg.machine.hub.progress import fetch_progress_for
 
     weights = weights_of(load(preset, settings, "", None, None, None))
     if only_list:

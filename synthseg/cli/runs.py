@@ -51,7 +51,7 @@ def run(
     config = load(preset, settings, classes, per_class, seed, workers)
     out = out or f"runs/{Path(preset).stem}"
 
-    from synthseg.engines.availability import check_requirements
+    from synthseg.machine.availability import check_requirements
 
     # Before the imports below, which load torch and Ray: what is missing is said at once.
     check_requirements(config, "run")

@@ -11,7 +11,7 @@ from synthseg.cli.options import JsonOption, PresetArgument, PresetOption, SetOp
 from synthseg.cli.output import console, new_table, print_json, print_line
 
 if TYPE_CHECKING:
-    from serving.keys import KeyStore
+    from serving.state.keys import KeyStore
 
 
 app = typer.Typer()
@@ -33,11 +33,11 @@ def serve(
         overrides.append(f"serving.port={port}")
     config = load(preset, overrides, "", None, None, None)
 
-    from synthseg.engines.availability import check_requirements
+    from synthseg.machine.availability import check_requirements
 
     check_requirements(config, "serve")
 
-    from serving.server import serve_until_signal
+    from serving.deploy.server import serve_until_signal
 
     out = sys.stdout
     serve_until_signal(config, verbose=verbose, say=lambda line: print(line, file=out, flush=True))
@@ -94,6 +94,6 @@ def revoke_key(
 
 
 def _key_store(preset: str, settings: list[str] | None) -> KeyStore:
-    from serving.keys import KeyStore, keys_path
+    from serving.state.keys import KeyStore, keys_path
 
     return KeyStore(keys_path(load(preset, settings, "", None, None, None).serving))

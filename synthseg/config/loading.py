@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from synthseg.config.checks import check_config
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
-from synthseg.paths import expanded
+from synthseg.machine.paths import expanded
 from synthseg.taxonomy import taxonomy
 
 _SHOWN_PROBLEMS: Final = 3

@@ -48,7 +48,7 @@ def open_dataset(spec: str, config: RunConfig) -> SegmentationDataset:
     kind, root = split_location(spec)
     limit = config.evaluation.num_images
     if kind == "field":
-        from synthseg.datasets.field import FieldDataset
+        from synthseg.embedded.field_split import FieldDataset
 
         _check_taxonomy(spec, "voc", config)
         return FieldDataset(config)

@@ -1,1 +1,1 @@
-"""Models behind protocols: text, image, scorer. One file a backend; callers see the protocol only."""
+"""Models behind protocols: text, image, scorer. A folder an engine; callers see the protocol only."""

@@ -13,15 +13,15 @@ def build_text_engine(config: RunConfig) -> TextEngine:
     """The text engine of `prompts.engine`. UsageProblem when its package or weights are missing."""
     prompts = config.prompts
     if prompts.engine == "llama":
-        from synthseg.engines.llama import LlamaEngine
+        from synthseg.engines.llama.engine import LlamaEngine
 
         return LlamaEngine(prompts.model, revision=prompts.revision)
     if prompts.engine == "template":
-        from synthseg.engines.template_text import TemplateEngine
+        from synthseg.embedded.template_text import TemplateEngine
 
         return TemplateEngine()
     if prompts.engine == "openai":
-        from synthseg.engines.openai_text import OpenAiEngine
+        from synthseg.engines.openai.engine import OpenAiEngine
 
         return OpenAiEngine(prompts.base_url, prompts.model, config.execution.endpoint)
     raise UsageProblem(
@@ -33,10 +33,10 @@ def build_image_engine(config: RunConfig) -> ImageEngine:
     """The image engine of `images.engine`. UsageProblem when its package or weights are missing."""
     images = config.images
     if images.engine == "painter":
-        from synthseg.engines.painter import PainterEngine
+        from synthseg.embedded.painter.engine import PainterEngine
 
         return PainterEngine()
-    from synthseg.engines.diffusers_engine import DiffusersEngine
+    from synthseg.engines.diffusers.engine import DiffusersEngine
 
     return DiffusersEngine(images)
 
@@ -44,16 +44,16 @@ def build_image_engine(config: RunConfig) -> ImageEngine:
 def build_prompt_check(config: RunConfig) -> PromptCheck:
     """What the image engine of `images.engine` knows about prompts; its weights are not loaded."""
     if config.images.engine == "painter":
-        from synthseg.engines.painter_prompts import PainterPromptCheck
+        from synthseg.embedded.painter.prompts import PainterPromptCheck
 
         return PainterPromptCheck(config.images.negative_prompt)
-    from synthseg.engines.diffusers_prompts import prompt_check
+    from synthseg.engines.diffusers.prompts import prompt_check
 
     return prompt_check(config.images)
 
 
 def build_scorer(config: RunConfig) -> Scorer:
     """The frozen CLIP of `scoring.model`. UsageProblem when its weights are missing."""
-    from synthseg.engines.open_clip_scorer import OpenClipScorer
+    from synthseg.engines.open_clip.engine import OpenClipScorer
 
     return OpenClipScorer(config.scoring.model, config.scoring.weights, precision=config.scoring.precision)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg.config.schema import RunConfig
+from synthseg.embedded.scenes.painter import paint
 from synthseg.records import PRESENT, UNKNOWN
-from synthseg.scenes.painter import paint
 
 
 def painted_labels(config: RunConfig, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:

@@ -1,1 +1,1 @@
-"""What this machine is and what its hardware can do."""
+"""What this machine is, has and can do, and the processes of ours on it."""

@@ -12,14 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synthseg.config.loading import to_toml
-from synthseg.plan import CONTEXT
-from synthseg.prompts.replies import CUT_SHORT
+from synthseg.method.prompts.replies import CUT_SHORT
 from synthseg.redaction import redacted
 from synthseg.report import charts
 from synthseg.report.charts import Group
 from synthseg.report.collect import DROPPED_STATE, STATES, Findings, collect
 from synthseg.report.pictures import hex_color
 from synthseg.report.summary import CUT_SHORT_HINT, format_number, metric
+from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import BACKGROUND_ID, VOID_ID
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import CorruptData
-from synthseg.plan import CONTEXT
 from synthseg.records import ABSENT, PRESENT, PROMPT_CANDIDATE, UNKNOWN
 from synthseg.report.cut_prompts import cut_prompts_note, num_cut_prompts
 from synthseg.report.pictures import image_iou, mask_picture, read_mask, thumbnail
+from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from synthseg.prompts.replies import CUT_SHORT
+from synthseg.method.prompts.replies import CUT_SHORT
 
 CUT_SHORT_HINT: Final = "their replies ended at prompts.max_tokens; raise it"
 _LINES: Final = (

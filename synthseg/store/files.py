@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from synthseg.errors import DiskFull, RunFailure, UsageProblem
-from synthseg.paths import expanded
+from synthseg.machine.paths import expanded
 from synthseg.redaction import redacted
 from synthseg.store.disk import full_disk_named
 from synthseg.store.reach import reach

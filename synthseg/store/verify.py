@@ -12,8 +12,8 @@ import pyarrow as pa
 from synthseg.config.schema import RunConfig
 from synthseg.errors import CorruptData
 from synthseg.ids import derive_seed, image_sha256, sample_id
-from synthseg.plan import CONTEXT, image_parameters
 from synthseg.records import PROMPT_CANDIDATE, Section, sample_schema
+from synthseg.sample_plan import CONTEXT, image_parameters
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 

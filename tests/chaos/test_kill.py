@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from synthseg import interrupt
+from synthseg.machine import interrupt
 from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import arguments, command, events, images, synthseg
 from tests.waiting import until

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.small import arguments, command, events, images, synthseg
-from tests.serving.live import descendants
+from tests.serving.deploy.live import descendants
 from tests.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]

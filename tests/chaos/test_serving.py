@@ -18,7 +18,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serving.live import LiveServer, live_server
+from tests.serving.deploy.live import LiveServer, live_server
 
 pytestmark = [pytest.mark.chaos, pytest.mark.server, pytest.mark.timeout(1200)]
 

@@ -18,9 +18,9 @@ from synthseg import cli
 from synthseg.config import load_config
 from synthseg.config.loading import preset_names
 from synthseg.errors import RunFailure
-from synthseg.gpus import Gpu
-from synthseg.hub.catalogue import weights_of
 from synthseg.machine import precision as machine_precision
+from synthseg.machine.gpus import Gpu
+from synthseg.machine.hub.catalogue import weights_of
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.e2e.browser import Visitor, open_browser
 from tests.e2e.small import SETTINGS
-from tests.serving.live import live_server
+from tests.serving.deploy.live import live_server
 
 PROMPT = "two sailboats on a calm lake at sunrise"
 SEED = "11"

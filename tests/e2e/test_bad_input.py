@@ -67,9 +67,9 @@ def test_a_full_disk_is_one_line_and_exit_1(tmp_path: Path) -> None:
 
 def test_missing_weights_are_named_with_the_command_that_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from synthseg.config import load_config
-    from synthseg.engines import availability
+    from synthseg.machine import availability
 
-    monkeypatch.setattr(availability, "EMBEDDED_CLIP", tmp_path / "gone.safetensors")
+    monkeypatch.setattr(availability, "_EMBEDDED_CLIP", tmp_path / "gone.safetensors")
     assert any("make embedded-clip" in line for line in availability.missing_requirements(load_config("embedded")))
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.e2e.small import arguments, images, metrics, synthseg
-from tests.serving.live import live_server
+from tests.serving.deploy.live import live_server
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.serving.live import LiveServer, live_server
+from tests.serving.deploy.live import LiveServer, live_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.timeout(900)]
 

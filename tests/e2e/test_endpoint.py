@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.keys import KeyStore
+from serving.state.keys import KeyStore
 from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import synthseg
-from tests.serving.live import live_server
+from tests.serving.deploy.live import live_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engines, pytest.mark.timeout(400)]
 

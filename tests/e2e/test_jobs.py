@@ -13,7 +13,7 @@ import pytest
 
 from synthseg.ids import image_sha256
 from tests.e2e import small
-from tests.serving.live import LiveServer, live_server
+from tests.serving.deploy.live import LiveServer, live_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 

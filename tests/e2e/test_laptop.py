@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from synthseg.config import load_config
-from synthseg.engines.llama import embedded_model_path
-from synthseg.hub.catalogue import weights_of
-from synthseg.hub.manifest import FileRecord, Manifest, sha256_of
-from synthseg.hub.mirror import Mirror
+from synthseg.engines.llama.engine import embedded_model_path
+from synthseg.machine.hub.catalogue import weights_of
+from synthseg.machine.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.machine.hub.mirror import Mirror
 from tests.e2e.small import metrics, synthseg
 
 tiny_diffusers = pytest.importorskip("tests.tiny_diffusers", reason="comes with the diffusers engine")

@@ -17,14 +17,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from serving.http.app import create_app
-from serving.http.backend import EngineUnavailable
+from serving.http.contracts import EngineUnavailable
 from serving.jobs.runner import Found
 from serving.jobs.service import RayJobService
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
+from synthseg.embedded.painter.engine import PainterEngine
 from synthseg.engines.image import ImageRequest
-from synthseg.engines.painter import PainterEngine
 from synthseg.engines.scorer import clip_score
 from synthseg.ids import derive_seed
 from synthseg.store.run_folder import RunFolder

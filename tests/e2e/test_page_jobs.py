@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browser import Visitor, open_browser
 from tests.e2e.small import CLASSES, SETTINGS
-from tests.serving.live import LiveServer, live_server
+from tests.serving.deploy.live import LiveServer, live_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 

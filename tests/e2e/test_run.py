@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from synthseg.machine.packaged import EMBEDDED_CLIP
 from synthseg.store.run_folder import RunFolder
-from synthseg.weights import EMBEDDED_CLIP
 from tests.e2e.small import arguments, events, images, metrics, synthseg
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines import evaluate, relabel
+from pipelines.stages import evaluate, relabel
 from synthseg.config import load_config
-from synthseg.models import classifier, frozen, segmenter
+from synthseg.method.networks import classifier, frozen, segmenter
 from synthseg.store.run_folder import RunFolder
 
 CONFIG = load_config("embedded", classes=["cat", "dog"])

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 import ray
 
+from cluster.ray.start import cluster_room
+from cluster.ray.streaming import run_stage
 from pipelines import run as module
 from pipelines.session import check_room
-from pipelines.streaming import run_stage
-from serving.ray_start import cluster_room
 from synthseg.config import load_config
 from synthseg.errors import UsageProblem
+from synthseg.machine.sizing.placement import stage_wishes
 from synthseg.progress import SilentProgress
-from synthseg.sizing.placement import stage_wishes
 from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 
@@ -83,6 +83,6 @@ def test_a_replica_and_its_worker_share_one_gpu(one_gpu: None, tmp_path: Path) -
 
 
 def test_what_an_autoscaler_may_add_counts(one_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.ray_start.ray_state.get_max_resources_from_cluster_config", lambda: {"GPU": 8, "CPU": 2})
+    monkeypatch.setattr("cluster.ray.start.ray_state.get_max_resources_from_cluster_config", lambda: {"GPU": 8, "CPU": 2})
     assert (cluster_room()["GPU"], cluster_room()["CPU"]) == (8, 4)
     check_room(TWO_GPUS, Stage.images)

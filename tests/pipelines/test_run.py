@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines import run as module
-from pipelines.prompts import shard_name
+from pipelines.stages.prompts import shard_name
 from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
 from synthseg.machine import precision

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from pipelines.session import ray_session
-from serving.build import deploy_engines, image_app, release
+from serving.deploy.build import deploy_engines, image_app, release
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure

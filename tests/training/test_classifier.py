@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest, image_sha256
-from synthseg.labels.folds import fold_of
-from synthseg.models.classifier import load_classifier, new_classifier
+from synthseg.method.labels.folds import fold_of
+from synthseg.method.networks.classifier import load_classifier, new_classifier
 from synthseg.records import samples
 from synthseg.store.files import _TEMPORARY
 from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints

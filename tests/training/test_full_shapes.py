@@ -18,10 +18,10 @@ from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.engines.registry import build_scorer
 from synthseg.image_codec import encode_png
-from synthseg.labels.probabilities import ClassHead
-from synthseg.models.classifier import new_classifier, to_batch
-from synthseg.models.frozen import FrozenParts, load_frozen
-from synthseg.models.segmenter import Segmenter
+from synthseg.method.labels.probabilities import ClassHead
+from synthseg.method.networks.classifier import new_classifier, to_batch
+from synthseg.method.networks.frozen import FrozenParts, load_frozen
+from synthseg.method.networks.segmenter import Segmenter
 from synthseg.taxonomy import taxonomy
 from training.segmenter import TrainingSample, train_segmenter
 

@@ -14,7 +14,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest, image_sha256
 from synthseg.image_codec import decode_rgb, encode_png
-from synthseg.models.segmenter import Segmenter
+from synthseg.method.networks.segmenter import Segmenter
 from tests.small_models import random_parts, small_config
 from training.segmenter import CHECKPOINT, STATE, Share, TrainingSample, check_samples, train_segmenter, training_fingerprints
 

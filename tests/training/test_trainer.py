@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray import train
 
-from serving.ray_start import unheard
+from cluster.ray.start import unheard
 from synthseg.errors import DiskFull, RunFailure
 from training.loop import beat, save_state
 from training.trainer import train_workers

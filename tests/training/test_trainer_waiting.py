@@ -17,8 +17,8 @@ from ray.train import TrainingFailedError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-from synthseg import interrupt
 from synthseg.errors import DiskFull, RunFailure
+from synthseg.machine import interrupt
 from training import trainer
 
 

@@ -17,7 +17,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.engines.registry import build_scorer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.ids import derive_seed
-from synthseg.prompts.agent import ClassPrompts, Generate, PromptAgent
+from synthseg.method.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.taxonomy import taxonomy
 
 MODEL = Path(os.environ.get("SMOLLM2", "")).resolve()
@@ -89,7 +89,7 @@ def one_round(config: RunConfig, generate: Generate) -> Round:
 @pytest.fixture(scope="session")
 def embedded() -> Round:
     """The same round with the embedded engine: the same weights, quantized, on llama.cpp."""
-    from synthseg.engines.llama import LlamaEngine
+    from synthseg.engines.llama.engine import LlamaEngine
 
     return one_round(load_config("embedded", ONE_ROUND, CLASSES), LlamaEngine().generate)
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from synthseg.engines.llama import embedded_model_path
+from synthseg.engines.llama.engine import embedded_model_path
 
 
 def convert(folder: Path) -> None:

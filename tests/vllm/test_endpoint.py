@@ -18,7 +18,7 @@ import pytest
 
 from synthseg.config.loading import load_config
 from synthseg.config.text import EndpointConfig
-from synthseg.engines.openai_text import OpenAiEngine
+from synthseg.engines.openai.engine import OpenAiEngine
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.errors import UsageProblem

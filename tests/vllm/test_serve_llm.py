@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ray.serve.handle import DeploymentHandle
 
-from serving.build import deploy_engines, text_handle
-from serving.client import generate_texts
-from serving.replicas import Answer
+from serving.deploy.build import deploy_engines, text_handle
+from serving.engines.client import generate_texts
+from serving.engines.replicas import Answer
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.errors import UsageProblem
 from tests.vllm.conftest import Round, assert_within_band, caption_request, one_round, vllm_config

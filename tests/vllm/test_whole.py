@@ -15,15 +15,15 @@ from safetensors.torch import save_file
 
 from pipelines.run import run_pipeline
 from pipelines.session import ray_session
-from serving.build import deploy_engines, text_handle
-from serving.client import generate_texts
-from serving.keys import KeyStore
+from serving.deploy.build import deploy_engines, text_handle
+from serving.engines.client import generate_texts
+from serving.state.keys import KeyStore
 from synthseg.engines.text import TextRequest
 from synthseg.progress import LineProgress
 from synthseg.records import PROMPT_CANDIDATE
 from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
-from tests.serving.live import live_server
+from tests.serving.deploy.live import live_server
 from tests.vllm.conftest import CPU, MODEL, vllm_config
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from serving.http.backend import DeadlineExceeded, ModelInfo
+from serving.http.contracts import DeadlineExceeded, ModelInfo
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, refusal, responses
 from serving.http.models import served_model
@@ -32,7 +32,7 @@ from serving.http.schemas_text import (
     Usage,
 )
 from serving.http.streams import DONE, EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
-from serving.keys import Tenant
+from serving.state.keys import Tenant
 from synthseg.engines.text import RequestRefused, TextReply, TextRequest
 from synthseg.ids import SEED_BITS
 

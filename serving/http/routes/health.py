@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from serving.http.backend import EngineStats, Readiness
+from serving.engines.stats import EngineStats
+from serving.http.contracts import Readiness
 from serving.http.deps import Deps
 
 ANSWER_S: Final = 5.0

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serving.http.address import base_url
-from serving.http.backend import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
+from serving.http.contracts import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, responses
 from serving.http.image_usage import image_usage
@@ -23,7 +23,7 @@ from serving.http.models import served_model
 from serving.http.pictures import MEDIA_TYPES, convert
 from serving.http.schemas import ImageData, ImageGenerationReply, ImageGenerationRequest, OutputFormat
 from serving.http.streams import EVENT_STREAM_CONTENT, Event, before, event_stream, while_connected, within
-from serving.keys import Tenant
+from serving.state.keys import Tenant
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.errors import UsageProblem

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from serving.http.backend import Conflict, Job, JobReason, JobService, JobStatus
+from serving.http.contracts import Conflict, Job, JobReason, JobService, JobStatus
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import ApiError, invalid, not_found, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from serving.http.backend import ModelInfo, ModelKind
+from serving.http.contracts import ModelInfo, ModelKind
 from serving.http.deps import AUTHENTICATED, Deps
 from serving.http.errors import not_found, responses
 from serving.http.models import find_model

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from serving.http.backend import FoundPrompt
+from serving.agent.results import FoundPrompt
 from serving.http.deps import CurrentTenant, Deps
 from serving.http.errors import invalid, responses
 from serving.http.schemas import WHOLE, RequestModel, Seed
 from serving.http.streams import EVENT_STREAM_CONTENT, Event, event_stream, while_connected, within
-from serving.keys import Tenant
+from serving.state.keys import Tenant
 from synthseg.errors import UsageProblem
 from synthseg.ids import SEED_BITS
 from synthseg.taxonomy import taxonomy

@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from serving.batching import DrainBatcher
-from serving.fair_queue import SHARED, QueueFull
-from serving.http.backend import EngineStats, FoundPrompt, ImageEvent, ModelInfo, Overloaded, Readiness, RefinedPrompt
+from serving.agent.results import FoundPrompt, RefinedPrompt
+from serving.engines.batching import DrainBatcher
+from serving.engines.fair_queue import SHARED, QueueFull
+from serving.engines.stats import EngineStats
+from serving.http.contracts import ImageEvent, ModelInfo, Overloaded, Readiness
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest, PreviewingImageEngine
 from synthseg.engines.registry import build_image_engine, build_prompt_check, build_scorer, build_text_engine
 from synthseg.engines.scorer import Scorer, clip_score
 from synthseg.engines.text import StreamingTextEngine, TextEngine, TextReply, TextRequest
-from synthseg.prompts.agent import PromptAgent
-from synthseg.prompts.refine import PromptRefiner
+from synthseg.method.prompts.agent import PromptAgent
+from synthseg.method.prompts.refine import PromptRefiner
 from synthseg.taxonomy import taxonomy
 
 Show = Callable[[GeneratedImage], None]

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.http.app import create_app
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
 from tests.serving.http.local_backend import LocalBackend
@@ -123,4 +123,4 @@ def test_a_key_has_so_many_requests_open_and_others_do_not_feel_it(configure: Ca
 
 def test_the_places_of_a_key_are_fewer_than_those_of_a_gateway(configure: Callable[..., RunConfig]) -> None:
     serving = configure().serving
-    assert 128 < serving.max_open_requests < serving.gateway.max_ongoing_requests / 2
+    assert 128 < serving.max_open_requests < serving.deploy.gateway.max_ongoing_requests / 2

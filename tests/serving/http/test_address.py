@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.http.app import create_app
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from tests.serving.http.local_backend import LocalBackend
 

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serving.http.app import create_app
-from serving.http.database import Database
-from serving.http.errors import ApiError
-from serving.http.idempotency import IdempotencyMiddleware
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from tests.serving.http.local_backend import LocalBackend
 
@@ -76,29 +71,6 @@ def test_answers_survive_a_restart(configure: Callable[..., RunConfig]) -> None:
         with TestClient(create_app(LocalBackend(config), None, config)) as client:
             answers.append(post(client, "k").content)
     assert answers[0] == answers[1]
-
-
-def test_a_key_whose_gateway_died_is_free_again_after_its_lease(tmp_path: Path) -> None:
-    now = [0.0]
-    database = Database(tmp_path)
-
-    async def never(scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError
-
-    def gateway() -> IdempotencyMiddleware:
-        return IdempotencyMiddleware(never, database, ttl_s=60, lease_s=10, max_bytes=100, clock=lambda: now[0])
-
-    async def scenario() -> None:
-        assert await gateway()._claim("alice", "k", "request", "dead") is None
-        now[0] = 39.0
-        with pytest.raises(ApiError) as running:
-            await gateway()._claim("alice", "k", "request", "next")
-        assert running.value.status == 409
-        now[0] = 41.0
-        assert await gateway()._claim("alice", "k", "request", "next") is None
-
-    asyncio.run(scenario())
-    database.close()
 
 
 def test_old_answers_make_room(configure: Callable[..., RunConfig]) -> None:

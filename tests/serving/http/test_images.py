@@ -19,12 +19,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from serving.http.app import create_app
-from serving.http.backend import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
+from serving.http.contracts import DeadlineExceeded, EngineUnavailable, ImageEvent, Overloaded
 from serving.http.routes import images
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
+from synthseg.embedded.painter.engine import PainterEngine
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
-from synthseg.engines.painter import PainterEngine
 from synthseg.engines.scorer import clip_score
 from synthseg.ids import derive_seed
 from synthseg.image_codec import decode_rgb

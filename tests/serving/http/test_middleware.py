@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.drain import Drain
 from serving.http import middleware
 from serving.http.app import create_app
-from serving.http.backend import DeadlineExceeded, EngineUnavailable, Overloaded, Readiness
-from serving.keys import KeyStore, keys_path
+from serving.http.contracts import DeadlineExceeded, EngineUnavailable, Overloaded, Readiness
+from serving.http.drain import Drain
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.engines.text import RequestRefused
 from synthseg.errors import UsageProblem

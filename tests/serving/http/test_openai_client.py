@@ -12,10 +12,10 @@ import openai
 import pytest
 
 from serving.http.app import create_app
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
+from synthseg.embedded.painter.engine import PainterEngine
 from synthseg.engines.image import GeneratedImage, ImageRequest
-from synthseg.engines.painter import PainterEngine
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend
 

@@ -13,12 +13,12 @@ import pytest
 from serving.http.errors import ApiError
 from serving.http.schema_bounds import MAX_ALTERNATIVES, MAX_PATTERN_CHOICES, check_schema, pattern_choices
 from synthseg.config.loading import load_config, preset_names
-from synthseg.engines.llama import LlamaEngine, embedded_model_path
+from synthseg.engines.llama.engine import LlamaEngine, embedded_model_path
 from synthseg.engines.text import TextRequest
 from synthseg.errors import UsageProblem
-from synthseg.prompts.messages import PLACE, rate_request, write_request
-from synthseg.prompts.profiles import profile
-from synthseg.prompts.template import draw_slots
+from synthseg.method.prompts.messages import PLACE, rate_request, write_request
+from synthseg.method.prompts.profiles import profile
+from synthseg.method.prompts.template import draw_slots
 
 TEXT: dict[str, Any] = {"type": "string"}
 

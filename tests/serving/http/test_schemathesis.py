@@ -13,7 +13,7 @@ import pytest
 from serving.http.app import create_app
 from serving.jobs import RayJobService
 from serving.jobs.runner import Found
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from serving.http import errors, streams
-from serving.http.backend import DeadlineExceeded, EngineUnavailable
+from serving.http.contracts import DeadlineExceeded, EngineUnavailable
 from serving.http.streams import Event, event_stream, within
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from serving.agent.results import FoundPrompt, RefinedPrompt
 from serving.http.app import create_app
-from serving.http.backend import FoundPrompt, ImageEvent, Overloaded, RefinedPrompt
-from serving.keys import KeyStore, keys_path
+from serving.http.contracts import ImageEvent, Overloaded
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.engines.text import TextReply
 from tests.serving.http.live import serve

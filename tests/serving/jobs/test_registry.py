@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.http.backend import Conflict, Overloaded
-from serving.http.database import Database
+from serving.http.contracts import Conflict, Overloaded
 from serving.jobs.registry import Record, Registry
+from serving.state.database import Database
 
 
 def record(number: int, tenant: str = "ann", out: str = "") -> Record:

@@ -11,8 +11,8 @@ from PIL import Image
 from serving.jobs import results
 from synthseg.config import load_config
 from synthseg.ids import image_sha256
-from synthseg.plan import CONTEXT
 from synthseg.records import outcome, samples
+from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import ShardStore
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving.http.backend import Conflict, Job, Overloaded
+from serving.http.contracts import Conflict, Job, Overloaded
 from serving.jobs import results
 from serving.jobs.registry import Record
 from serving.jobs.runner import Found

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from synthseg import cli, interrupt
+from synthseg import cli
 from synthseg.config import load_config
 from synthseg.errors import CorruptData, RunFailure, UsageProblem
+from synthseg.machine import interrupt
 from synthseg.store.run_folder import RunFolder
 
 

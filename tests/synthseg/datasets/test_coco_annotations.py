@@ -16,8 +16,8 @@ from synthseg.config.loading import load_config
 from synthseg.datasets import coco
 from synthseg.datasets.base import num_samples, open_dataset
 from synthseg.datasets.coco_annotations import read_annotations
-from synthseg.engines.availability import check_dataset
 from synthseg.errors import CorruptData, UsageProblem
+from synthseg.machine.availability import check_dataset
 from tests.synthseg.datasets.coco_files import ANNOTATIONS, HEIGHT, WIDTH, content, square, write
 
 CONFIG = load_config("coco")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synthseg.engines.openai_dialect import Dialects
+from synthseg.engines.openai.dialect import Dialects
 
 PipelineFolder = Callable[[str], Path]
 
@@ -27,4 +27,4 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> PipelineFolder:
 @pytest.fixture(autouse=True)
 def _strange_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of the endpoints of earlier tests, whose ports come again."""
-    monkeypatch.setattr("synthseg.engines.openai_text.DIALECTS", Dialects())
+    monkeypatch.setattr("synthseg.engines.openai.engine.DIALECTS", Dialects())

@@ -11,17 +11,17 @@ import pytest
 
 from synthseg.config.schema import PromptsConfig
 from synthseg.config.text import EndpointConfig
-from synthseg.engines.openai_text import OpenAiEngine
+from synthseg.engines.openai.engine import OpenAiEngine
 from synthseg.engines.text import TextRequest
-from synthseg.prompts.messages import rate_request, write_request
-from synthseg.prompts.profiles import profile
-from synthseg.prompts.ratings import parse_ratings
-from synthseg.prompts.replies import parse_captions
-from synthseg.prompts.template import Slots
+from synthseg.method.prompts.messages import rate_request, write_request
+from synthseg.method.prompts.profiles import profile
+from synthseg.method.prompts.ratings import parse_ratings
+from synthseg.method.prompts.replies import parse_captions
+from synthseg.method.prompts.template import Slots
 from synthseg.taxonomy import taxonomy
 from tests.synthseg.engines.endpoint import Endpoint, endpoint
+from tests.synthseg.engines.openai.test_engine import told
 from tests.synthseg.engines.servers import SERVERS, Server, holds, schema_of
-from tests.synthseg.engines.test_openai_text import told
 
 DOCS = Path(__file__).parents[3] / "docs" / "text-engines.md"
 HORSE = taxonomy("voc").by_id(13)

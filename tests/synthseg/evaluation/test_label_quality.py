@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from synthseg.config.loading import load_config
+from synthseg.embedded.scenes.painter import paint
 from synthseg.evaluation.label_quality import label_quality, painted_labels
-from synthseg.scenes.painter import paint
 
 
 def test_micro_scores_count_an_unknown_as_no_positive():

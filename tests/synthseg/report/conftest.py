@@ -15,8 +15,8 @@ from PIL import Image
 
 from synthseg.config import RunConfig, load_config
 from synthseg.ids import image_sha256, prompt_id
-from synthseg.plan import plan_samples
 from synthseg.records import PROMPT_CANDIDATE, outcome, samples
+from synthseg.sample_plan import plan_samples
 from synthseg.store.run_folder import RunFolder
 
 PLACES = ("in a green meadow", "on a wet street at night", "beside a calm lake", "in heavy snow", "against a red evening sky")

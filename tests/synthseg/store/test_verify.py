@@ -10,8 +10,8 @@ import pytest
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.ids import image_sha256
-from synthseg.plan import plan_samples
 from synthseg.records import outcome, samples
+from synthseg.sample_plan import plan_samples
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import verify_run
 

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from serving.http.app import create_app
 from synthseg.config import load_config
-from synthseg.engines.llama import LlamaEngine
+from synthseg.engines.llama.engine import LlamaEngine
 from synthseg.engines.text import TextRequest
 from tests.serving.http.live import serve
 from tests.serving.http.local_backend import LocalBackend

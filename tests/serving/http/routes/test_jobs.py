@@ -14,7 +14,7 @@ from serving.http import streams
 from serving.http.app import create_app
 from serving.jobs import RayJobService
 from serving.jobs.runner import Found
-from serving.keys import KeyStore, keys_path
+from serving.state.keys import KeyStore, keys_path
 from synthseg.config.schema import RunConfig
 from synthseg.store.run_folder import RunFolder
 from tests.serving.http.live import serve

@@ -1,0 +1,1 @@
+"""What is deployed, and `synthseg serve`: the application, the server's main process and its front."""

@@ -1,0 +1,1 @@
+"""Engine replicas: batching, turns, health. Nothing here knows HTTP."""

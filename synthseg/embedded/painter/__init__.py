@@ -1,0 +1,1 @@
+"""The image engine of the embedded preset."""

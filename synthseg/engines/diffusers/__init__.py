@@ -1,0 +1,1 @@
+"""The image engine on diffusers."""

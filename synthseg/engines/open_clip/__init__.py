@@ -1,0 +1,1 @@
+"""The scorer on open_clip."""

@@ -1,0 +1,1 @@
+"""The text engine at an endpoint that speaks OpenAI's API."""

@@ -1,0 +1,1 @@
+"""The text engine on vLLM, which Ray Serve LLM runs (serving/engines)."""

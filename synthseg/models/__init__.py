@@ -1,1 +1,0 @@
-"""Networks and the weakly supervised segmenter: frozen encoders, seeds, affinity, pseudo masks, decoder, losses."""
