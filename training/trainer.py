@@ -12,6 +12,7 @@ import ray
 from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.ray.compat import DIED_WORDS, LOST_WORKER_ERRORS, NO_ROOM_ERROR
 from cluster.ray.own_process import own_process
 from cluster.ray.packed import Packed
 from synthseg.errors import RunFailure
@@ -26,12 +27,6 @@ CPUS_PER_WORKER = 0.5
 """Logical CPUs a training worker asks for: half of one, so that `workers` of them fit `workers` CPUs beside the run's other actors."""
 _START_S = 120.0
 """What workers that have found room may take to start, beside `stall_timeout_s`."""
-_NO_ROOM = "WorkerGroupStartupTimeoutError"
-"""What Ray Train, in a private module, says where the cluster has no room for the workers."""
-_LOST = ("WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError")
-"""What Ray Train, in a private module, calls a worker that no longer answers."""
-_DIED = "The actor is dead because its worker process has died"
-"""Ray's words for a process that is gone."""
 _RAISED = "error raised in its creation task"
 """Ray's words for an actor that raised as it began; its error has the type of one that is gone."""
 _POLL_S = 1.0
@@ -79,7 +74,7 @@ def train_workers(
         return told_precisions(out_dir)
     except (train.TrainingFailedError, ray.exceptions.RayError) as error:
         failures = _failures(error)
-        if any(type(failure).__name__ == _NO_ROOM for failure in failures):
+        if any(type(failure).__name__ == NO_ROOM_ERROR for failure in failures):
             room = f"{CPUS_PER_WORKER} CPU{' and a GPU' if use_gpu else ''}"
             raise RunFailure(
                 f"stalled: the cluster had no room for {num_workers} {name} workers of {room} for {stall_timeout_s:.0f} s; "
@@ -103,7 +98,7 @@ def _failures(error: Exception) -> list[Exception]:
 
 def _reason(error: Exception, failures: Sequence[Exception]) -> str:
     """What went wrong, in one line and without Ray's advice about its own logs; `failures` are those of `error`."""
-    if any(map(_is_loss, failures)) or _DIED in str(error):  # Ray Train may keep the text alone
+    if any(map(_is_loss, failures)) or DIED_WORDS in str(error):  # Ray Train may keep the text alone
         return "a worker is gone (killed, out of memory, or its machine lost)"
     return str(error).strip().splitlines()[-1]
 
@@ -112,7 +107,7 @@ def _is_loss(failure: Exception) -> bool:
     """Whether it tells of a process that is gone, and not of one that raised something as it began."""
     if isinstance(failure, ray.exceptions.RayActorError):
         return _RAISED not in str(failure)
-    return type(failure).__name__ in _LOST
+    return type(failure).__name__ in LOST_WORKER_ERRORS
 
 
 class _Registered:

@@ -28,10 +28,10 @@ def refuse_open_ray() -> None:
 def require_token() -> None:
     """Before a Ray of one's own starts: have it demand a token that only this user can read. An explicit RAY_AUTH_MODE counts."""
     if _MODE not in os.environ:
-        from ray._raylet import Config
+        from cluster.ray.compat import raylet
 
         os.environ[_MODE] = "token"
-        Config.initialize("")  # Ray has read its settings when it was imported
+        raylet.Config.initialize("")  # Ray has read its settings when it was imported
     if os.environ[_MODE].lower() == "token" and not any(os.environ.get(name) for name in _ELSEWHERE):
         try:
             _private_token(Path.home() / ".ray" / "auth_token")

@@ -16,25 +16,22 @@ ADDRESS = "127.0.0.1"
 @contextmanager
 def node_on_loopback() -> Iterator[None]:
     """Around `ray.init(address="local", ...)`: the node's address is loopback, as it is on systems where Ray makes no clusters."""
-    from ray._private import ray_constants
+    from cluster.ray.compat import ray_constants, replaced
 
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
+    with replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
         yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def listen_on_loopback() -> None:
     """The `worker_process_setup_hook` of such a Ray: Serve's gRPC servers in this process listen on loopback."""
-    from ray._common import tls_utils
+    from cluster.ray.compat import grpc_servers
 
-    anywhere = tls_utils.add_port_to_grpc_server
+    servers = grpc_servers()
+    anywhere = servers.add_port_to_grpc_server
 
     def add_port(server: Any, address: str) -> int:
         host, _, port = address.rpartition(":")
         port_number: int = anywhere(server, f"{ADDRESS if host == '[::]' else host}:{port}")
         return port_number
 
-    tls_utils.add_port_to_grpc_server = add_port
+    servers.add_port_to_grpc_server = add_port  # type: ignore[attr-defined]

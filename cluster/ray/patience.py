@@ -31,14 +31,14 @@ def patient(seconds: float) -> Iterator[None]:
     What Ray has a variable for is set by it, for its processes in C++ too. For the node itself it has none (ray/_private/node.py): it asks
     `get_node` until 30 s are over, and here one question takes as long as need be.
     """
-    from ray._private import ray_constants, services
+    from cluster.ray.compat import ray_constants, replaced, services
 
     whole = math.ceil(min(max(seconds, _AT_LEAST_S), _MOST_S))
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(whole))
     os.environ.setdefault("RAY_raylet_start_wait_time_s", str(whole))
     os.environ.setdefault("RAY_agent_register_timeout_ms", str(max(whole, _AGENTS_AT_LEAST_S) * 1000))
     deadline = time.monotonic() + seconds
-    start_raylet, get_node, dashboard_s = services.start_raylet, services.get_node, ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S
+    start_raylet, get_node = services.start_raylet, services.get_node
     raylets: list[Popen[bytes]] = []
 
     def start(*arguments: Any, **options: Any) -> Any:
@@ -57,11 +57,12 @@ def patient(seconds: float) -> Iterator[None]:
                     raise NotUpError(f"execution.address: Ray's raylet has ended while it started{how(raylets[0].returncode)}") from None
             time.sleep(_POLL_S)
 
-    services.start_raylet, services.get_node, ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = start, ask, whole
-    try:
+    with (
+        replaced(services, "start_raylet", start),
+        replaced(services, "get_node", ask),
+        replaced(ray_constants, "RAY_DASHBOARD_STARTUP_TIMEOUT_S", whole),
+    ):
         yield
-    finally:
-        services.start_raylet, services.get_node, ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = start_raylet, get_node, dashboard_s
 
 
 def not_up(seconds: float) -> str:

@@ -14,12 +14,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
-from ray import _raylet
-from ray._private import services, utils
-
+from cluster.ray.compat import raylet, replaced, services, utils
 from synthseg.machine import interrupt
 
 _started: list[_OwnGroup] = []
@@ -42,7 +39,7 @@ def signals_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    core_worker = _raylet.CoreWorker
+    core_worker = raylet.CoreWorker
 
     def quiet_core_worker(*arguments: Any, **options: Any) -> Any:
         # The threads that it starts inherit the mask, so a signal that comes meanwhile waits for this thread.
@@ -56,9 +53,9 @@ def signals_kept() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     with (
-        _replaced(utils, "set_sigterm_handler", _leave),
-        _replaced(_raylet, "CoreWorker", quiet_core_worker),
-        _replaced(services, "ConsolePopen", _OwnGroup),
+        replaced(utils, "set_sigterm_handler", _leave),
+        replaced(raylet, "CoreWorker", quiet_core_worker),
+        replaced(services, "ConsolePopen", _OwnGroup),
     ):
         _started.clear()
         try:
@@ -78,13 +75,3 @@ def _end_what_started() -> None:
 
 def _leave(_: Any) -> None:
     """In place of setting a handler."""
-
-
-@contextmanager
-def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)

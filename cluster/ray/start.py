@@ -12,11 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import ray
-from ray._private.state import state as ray_state
-from ray._private.worker import global_worker
 from ray.exceptions import RaySystemError
 
 from cluster.ray.auth import require_token
+from cluster.ray.compat import max_resources, own_node
 from cluster.ray.loopback import node_on_loopback
 from cluster.ray.patience import not_up, patient
 from cluster.ray.signals import signals_kept
@@ -96,7 +95,7 @@ def stop_ray() -> None:
 def _watch(address: str, way_out: str) -> None:
     watch = Watch(way_out)
     if not address:
-        watch.own(processes_of(global_worker.node))
+        watch.own(processes_of(own_node()))
     elif not address.startswith("ray://"):  # a Ray Client finds out by itself
         watch.joined(ray.get_runtime_context().gcs_address)
     _watches.append(watch)
@@ -114,7 +113,7 @@ def cluster_room() -> dict[str, float]:
     """Resources that the cluster has in all, or can grow to where an autoscaler says so."""
     room = dict(ray.cluster_resources())
     try:
-        most = ray_state.get_max_resources_from_cluster_config() or {}
+        most = max_resources()
     except RaySystemError:  # Ray Client does not know of autoscalers
         most = {}
     return room | {name: max(room.get(name, 0.0), amount) for name, amount in most.items()}

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from cluster.ray.compat import map_whole_blocks
 from cluster.ray.own_process import own_process
 from cluster.ray.packed import Packed
 from synthseg.errors import CorruptData, DiskFull, RunFailure, SynthSegError, UsageProblem
@@ -87,12 +88,10 @@ def run_stage(
     if not shards:
         return
     # Unlike from_arrow this starts no task, which would ask for a whole CPU and wait for ever where replicas left less.
-    # The internal method, as the public one refuses whole blocks on GPUs, and with a batch size Ray puts shards together.
-    dataset = ray.data.from_blocks(list(shards)).map_batches_internal(
+    dataset = map_whole_blocks(
+        ray.data.from_blocks(list(shards)),
         _Guarded,
         fn_constructor_kwargs={"packed": Packed((worker, dict(arguments)))},
-        batch_size=None,
-        batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(
             size=min(num_workers, len(shards)),
             max_tasks_in_flight_per_actor=2 * calls_per_worker,

@@ -19,7 +19,7 @@ from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from serving.agent.results import FoundPrompt, RefinedPrompt
-from serving.engines.client import give_up
+from serving.engines.client import cancel
 from serving.engines.fair_queue import SHARED, QueueFull
 from serving.engines.replicas import Answer, replica_name
 from serving.engines.stats import EngineStats
@@ -175,7 +175,7 @@ class PromptAgentReplica:
             except (BackPressureError, QueueFull, RayActorError, ReplicaUnavailableError):
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncio.CancelledError:
-                give_up(response)
+                cancel(response)
                 raise
             else:
                 return answer.result

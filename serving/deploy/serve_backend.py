@@ -15,9 +15,10 @@ from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
+from cluster.ray.compat import by_reference
 from serving.agent.replica import PROMPT_AGENT
 from serving.agent.results import FoundPrompt, RefinedPrompt
-from serving.engines.client import give_up
+from serving.engines.client import cancel
 from serving.engines.fair_queue import SHARED, QueueFull, check_room
 from serving.engines.replicas import IMAGE_ENGINE, TEXT_ENGINE, Answer
 from serving.engines.running_mean import RunningMean
@@ -51,7 +52,7 @@ class _Deployment:
         self._repeatable = repeatable
         self.may_sleep = config.max_replicas > 0 and config.min_replicas == 0
         # The handle keeps the transport of the process that made it, which had imported Ray Serve before `start_ray` chose gRPC.
-        self._handle = handle.options(_by_reference=os.environ.get("RAY_SERVE_USE_GRPC_BY_DEFAULT") != "1")
+        self._handle = by_reference(handle, on=os.environ.get("RAY_SERVE_USE_GRPC_BY_DEFAULT") != "1")
         self._streams = self._handle.options(stream=True)
         self._config = config
         self._pace_s = RunningMean(_NEWEST_SHARE)
@@ -149,7 +150,7 @@ class _Deployment:
         try:
             yield
         except BaseException as error:
-            give_up(response)
+            cancel(response)
             known = self._known(error)
             if known is None:
                 raise

@@ -112,7 +112,7 @@ def _job_agent(config: RunConfig) -> Iterator[None]:
     if config.execution.address or not config.serving.jobs:
         yield
         return
-    from cluster.ray.dashboard_agent import any_agent_port
+    from cluster.ray.compat import any_agent_port
 
     with any_agent_port():
         yield

@@ -61,7 +61,7 @@ def engine_digest(handle: DeploymentHandle) -> str:
     return digests.pop()
 
 
-def give_up(response: DeploymentResponse | DeploymentResponseGenerator) -> None:
+def cancel(response: DeploymentResponse | DeploymentResponseGenerator) -> None:
     """Cancel a call of a handle, if it is still going on."""
     with suppress(Exception):  # a call that has failed raises its error again
         response.cancel()
