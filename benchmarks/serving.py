@@ -37,7 +37,7 @@ from typing import Any
 
 import aiohttp
 
-from cluster.free_ports import free_port
+from cluster.ports import free_port
 from synthseg.config.loading import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.embedded.painter.engine import PainterEngine

@@ -1,15 +1,20 @@
-"""Which TCP ports are free on this machine, and who holds those that are not."""
+"""TCP ports of this machine: which are free, and who holds those that are not."""
 
 from __future__ import annotations
 
+import random
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_LISTENING: Final = "0A"
-_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+import psutil
+
+from synthseg.errors import RunFailure
+
+_RANGE: Final = range(20_000, 30_000)
+"""Between the ports of Ray's workers and those of Serve's ingress, and below those that Linux gives to outgoing connections."""
+_TRIES: Final = 1_000
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -25,39 +30,27 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
+def free_port(host: str) -> int:
+    """A port nothing listens on at `host`, which probably stays free for a while. RunFailure when none is found."""
+    for port in random.SystemRandom().sample(_RANGE, _TRIES):
+        if port_is_free(host, port):
+            return port
+    raise RunFailure(f"serving.port: no free port between {_RANGE.start} and {_RANGE.stop} at {host}; name one")
+
+
 def owner_of(port: int) -> str:
     """Program and process id that listen on `port`, as far as this user may see them."""
-    inodes = set(_inodes(port))
-    for process in Path("/proc").glob("[0-9]*"):
-        if inodes.intersection(_links(process)):
-            return f"{_program(process)} (process {process.name})"
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{_program(psutil.Process(connection.pid))} (process {connection.pid})"
     return "another program"
 
 
-def _links(process: Path) -> Iterator[str]:
-    """What the process has open; nothing where this user may not look, and without what is closed meanwhile."""
-    with suppress(OSError):
-        for link in (process / "fd").iterdir():
-            with suppress(OSError):
-                yield str(link.readlink())
-
-
-def _inodes(port: int) -> Iterator[str]:
-    """Sockets that listen on `port`, as the links in a process's file descriptors name them."""
-    for table in map(Path, _TABLES):
-        if not table.exists():
-            continue
-        for line in table.read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                yield f"socket:[{fields[9]}]"
-
-
-def _program(process: Path) -> str:
-    words = (process / "cmdline").read_bytes().split(b"\0")
-    name = Path(words[0].decode(errors="replace")).name
-    if name.startswith("python") and len(words) > 1:
+def _program(process: psutil.Process) -> str:
+    name = Path(process.exe() or process.name()).name
+    if name.startswith("python"):
         # The script or module says more than the interpreter.
-        rest = [word.decode(errors="replace") for word in words[1:] if word and not word.startswith(b"-")]
+        rest = [word for word in process.cmdline()[1:] if word and not word.startswith("-")]
         return Path(rest[0]).name if rest else name
-    return name or "another program"
+    return name

@@ -28,6 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from synthseg.machine.packaged import EMBEDDED_CLIP
 from synthseg.machine.precision import Setting
+from synthseg.machine.whole_file import whole
 from training.clip_data import ClipData, ClipSampler, render_images
 from training.clip_objective import ClipObjective, LossWeights
 
@@ -217,10 +218,9 @@ def export_weights(folder: Path, average: dict[str, Tensor], facts: dict[str, in
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Safetensors, published by a rename."""
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    partial.replace(path)
+    """Safetensors, whole or not at all."""
+    with whole(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 class TrainingLog:

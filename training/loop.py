@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from synthseg.config.schema import PRECISION
 from synthseg.config.section import Section
-from synthseg.machine import heartbeat
+from synthseg.machine import heartbeat, whole_file
 from synthseg.machine.precision import Setting, used_here
 from synthseg.store.disk import full_disk_named
-from synthseg.store.files import write_local
 
 _LOG = logging.getLogger("synthseg.training")
 _CAME_LATER: Mapping[str, Any] = {"freeze_stem": False}
@@ -76,7 +75,7 @@ def epoch_order(start: int, count: int, size: int, *seed: int) -> list[int]:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file at once: a reader sees the old one or the new one. DiskFull when no space is left; the old one then stays."""
     with full_disk_named(str(path)):
-        write_local(path, content)
+        whole_file.write_whole(path, content)
 
 
 def beat(out_dir: Path, rank: int) -> None:

@@ -19,8 +19,8 @@ from synthseg.errors import RunFailure
 from synthseg.machine import interrupt
 from synthseg.machine.heartbeat import Watch, forget
 from synthseg.machine.stacks import collect, register
+from synthseg.machine.whole_file import sweep
 from synthseg.store.disk import disk_full, is_full
-from synthseg.store.files import sweep_local
 from training.loop import told_precisions
 
 CPUS_PER_WORKER = 0.5
@@ -66,7 +66,7 @@ def train_workers(
     )
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.
     shutil.rmtree(scratch, ignore_errors=True)
-    sweep_local(out_dir)
+    sweep(out_dir)
     forget(out_dir)
     try:
         with own_process(_fit, trainer, stall_timeout_s) as fitted:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cluster.free_ports import free_port
+from cluster.ports import free_port
 from serving.deploy.edge import launcher, python_proxy, tied
 from serving.deploy.edge.bounds import bounds_of
 from serving.deploy.edge.front import Front

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from cluster.free_ports import free_port
+from cluster.ports import free_port
 from cluster.ray.auth import refuse_open_ray
 from cluster.ray.loopback import ADDRESS as LOOPBACK
 from serving.deploy.edge.front import Front, bound

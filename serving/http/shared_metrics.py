@@ -17,6 +17,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from synthseg.machine.whole_file import whole
+
 PUBLISH_S: Final = 5.0
 """Seconds between two publications of a gateway's numbers."""
 _ALIVE_S: Final = 4 * PUBLISH_S
@@ -80,10 +82,9 @@ class GatewayMetrics:
                 path.unlink(missing_ok=True)
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = self._own.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        os.utime(temporary, (self._clock(), self._clock()))
-        temporary.replace(path)
+        with whole(path, durable=False) as temporary:
+            temporary.write_bytes(content)
+            os.utime(temporary, (self._clock(), self._clock()))
 
     @contextmanager
     def _locked(self, kind: int) -> Iterator[None]:

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import os
 import re
 import secrets
 import time
@@ -20,6 +19,7 @@ from typing import Final
 from serving.engines.fair_queue import SHARED
 from synthseg.config.serving import ServingConfig
 from synthseg.errors import UsageProblem
+from synthseg.machine.whole_file import whole
 
 PREFIX: Final = "sk-synthseg-"
 _SECRET_BYTES: Final = 32
@@ -168,13 +168,9 @@ class KeyStore:
             raise UsageProblem(f"{self._path}: cannot be read as a file of keys ({type(error).__name__}); restore it") from None
 
     def _write(self, records: tuple[KeyRecord, ...]) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"keys": [asdict(record) for record in records]}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        content = json.dumps({"keys": [asdict(record) for record in records]}, indent=2)
+        with whole(self._path, mode=0o600) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

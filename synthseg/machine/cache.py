@@ -36,8 +36,3 @@ def locked(file: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
-
-
-def part_of(file: Path) -> Path:
-    """Where this process writes `file` until it is whole."""
-    return file.with_suffix(f".{os.getpid()}.part")

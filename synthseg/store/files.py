@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,11 @@ import pyarrow.fs as pafs
 
 from synthseg.errors import DiskFull, RunFailure, UsageProblem
 from synthseg.machine.paths import expanded
+from synthseg.machine.whole_file import TEMPORARY, sweep, whole, write_whole
 from synthseg.redaction import redacted
 from synthseg.store.disk import full_disk_named
 from synthseg.store.reach import reach
 
-_TEMPORARY = ".tmp-"
 _BLOCK_BYTES = 1 << 22
 
 OnBytes = Callable[[int], None]
@@ -99,7 +98,7 @@ class Files:
         target = self._inside(name)
         with _failures_named(self.path(name), self.field):
             if self._local:
-                write_local(Path(target), content)
+                write_whole(Path(target), content)
             else:
                 with self._fs.open_output_stream(target, compression=None) as stream:
                     stream.write(content)
@@ -154,7 +153,7 @@ class Files:
     def names(self, folder: str) -> list[str]:
         """Sorted names of the finished files in `folder`, none when it does not exist."""
         infos = self._fs.get_file_info(pafs.FileSelector(self._inside(folder), allow_not_found=True))
-        return sorted(i.base_name for i in infos if i.type == pafs.FileType.File and not i.base_name.startswith(_TEMPORARY))
+        return sorted(i.base_name for i in infos if i.type == pafs.FileType.File and not i.base_name.startswith(TEMPORARY))
 
     @contextmanager
     def local_copy(self, folder: str, pattern: str = "*") -> Iterator[Path]:
@@ -173,14 +172,14 @@ class Files:
         hashes = {}
         for name in fnmatch.filter(self.names(folder), pattern):
             content = self.read(f"{folder}/{name}")
-            write_local(target / name, content)
+            write_whole(target / name, content)
             hashes[name] = hashlib.sha256(content).digest()
         return hashes
 
     def sweep(self, folder: str) -> int:
         """Delete what killed writers left behind in a local `folder`; returns how many files."""
         root = self.local_root
-        return 0 if root is None else sweep_local(root / folder)
+        return 0 if root is None else sweep(root / folder)
 
 
 def _resolve(root: str, field: str) -> tuple[pafs.FileSystem, str]:
@@ -223,35 +222,13 @@ def _append_local(path: Path, line: str) -> None:
         stream.write(b"\n" * torn + line.encode() + b"\n")
 
 
-def sweep_local(folder: Path) -> int:
-    """Delete what killed writers left behind in `folder`; returns how many files."""
-    left = list(folder.glob(f"{_TEMPORARY}*"))
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
-
-
-def write_local(target: Path, content: bytes) -> None:
-    """Write a local file whole or not at all: a reader sees the old one or the new one, even after a power cut. OSError as it comes."""
-    _write_blocks(target, (content,))
-
-
 def _write_blocks(target: Path, blocks: Iterable[bytes], on_bytes: OnBytes | None = None) -> str:
-    """Write `blocks` to `target` under a temporary name, flush, rename; hex SHA-256 of all of them."""
+    """Write `blocks` to `target`, whole or not at all; hex SHA-256 of all of them."""
     hasher = hashlib.sha256()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as stream:
-            for block in blocks:
-                stream.write(block)
-                hasher.update(block)
-                if on_bytes:
-                    on_bytes(len(block))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole(target) as temporary, temporary.open("wb") as stream:
+        for block in blocks:
+            stream.write(block)
+            hasher.update(block)
+            if on_bytes:
+                on_bytes(len(block))
     return hasher.hexdigest()

@@ -10,8 +10,9 @@ import pytest
 
 from synthseg.config import load_config
 from synthseg.engines.llama.engine import embedded_model_path
+from synthseg.machine.file_digest import sha256_of
 from synthseg.machine.hub.catalogue import weights_of
-from synthseg.machine.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.machine.hub.manifest import FileRecord, Manifest
 from synthseg.machine.hub.mirror import Mirror
 from tests.e2e.small import metrics, synthseg
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from synthseg.config.schema import ImagesConfig
-from synthseg.engines.file_digest import file_digests
 from synthseg.errors import UsageProblem
+from synthseg.machine.file_digest import file_digests
 from synthseg.machine.hub.selection import variant_of
 from synthseg.machine.hub.snapshot import local_snapshot
 

@@ -20,9 +20,9 @@ from synthseg.engines.diffusers.outline import LOAD_ERRORS, first_line, outline,
 from synthseg.engines.diffusers.parameters import CallSignature, check_class
 from synthseg.engines.diffusers.safety import NoChecker, SafetyChecker
 from synthseg.engines.diffusers.schedule import scheduler_of
-from synthseg.engines.file_digest import file_digest
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
+from synthseg.machine.file_digest import file_digest
 from synthseg.machine.precision import resolve
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

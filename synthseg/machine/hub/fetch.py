@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from synthseg.errors import UsageProblem
+from synthseg.machine.file_digest import sha256_of
 from synthseg.machine.hub import remote
 from synthseg.machine.hub.cache import RepoCache, cache_root
 from synthseg.machine.hub.catalogue import Weight
-from synthseg.machine.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.machine.hub.manifest import FileRecord, Manifest
 from synthseg.machine.hub.mirror import VARIABLE, Mirror, mirror_from_environment
 from synthseg.machine.hub.progress import FetchProgress, SilentFetch
 from synthseg.machine.hub.selection import select

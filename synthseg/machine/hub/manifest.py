@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,15 +65,6 @@ class Manifest:
             return cls(value["repo"], value["commit"], files, frozenset(value["selections"]), value.get("licence", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptData(f"{path}: is no manifest of weights; delete it and fetch again") from error
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file of any size."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            hasher.update(block)
-    return hasher.hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 
 from synthseg.engines.scorer import Embeddings
 from synthseg.ids import digest
-from synthseg.machine.cache import cache_folder, locked, part_of
+from synthseg.machine.cache import cache_folder, locked
+from synthseg.machine.whole_file import write_whole
 
 KIND = "texts"
 EmbedTexts = Callable[[Sequence[str]], Embeddings]
@@ -50,10 +51,5 @@ def _read(file: Path, num_texts: int) -> Embeddings | None:
 def _write(file: Path, rows: Embeddings) -> None:
     content = io.BytesIO()
     np.save(content, rows, allow_pickle=False)
-    part = part_of(file)
     with suppress(OSError):
-        try:
-            part.write_bytes(content.getvalue())
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(file, content.getvalue())

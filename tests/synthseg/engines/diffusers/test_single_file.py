@@ -16,9 +16,10 @@ from synthseg.engines.diffusers.files import pipeline_files
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.errors import UsageProblem
 from synthseg.machine.availability import check_requirements, missing_requirements
+from synthseg.machine.file_digest import sha256_of
 from synthseg.machine.hub.catalogue import weights_of
 from synthseg.machine.hub.fetch import fetch_weights
-from synthseg.machine.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.machine.hub.manifest import FileRecord, Manifest
 from synthseg.machine.hub.mirror import Mirror
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")

@@ -18,8 +18,9 @@ from synthseg.engines.llama.engine import engine as llama
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import RequestRefused, TextRequest
 from synthseg.errors import UsageProblem
+from synthseg.machine.file_digest import sha256_of
 from synthseg.machine.hub.cache import RepoCache
-from synthseg.machine.hub.manifest import FileRecord, Manifest, sha256_of
+from synthseg.machine.hub.manifest import FileRecord, Manifest
 from tests.serving.deploy.live import listening
 
 SCHEMA = {
@@ -185,7 +186,7 @@ def test_quiet(engine: LlamaEngine, capfd: pytest.CaptureFixture[str]) -> None:
 def test_digest_tells_the_content(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert LlamaEngine().digest == engine.digest
     assert LlamaEngine(str(embedded_model_path())).digest != engine.digest, "a file that is named is read as it is"
-    monkeypatch.setattr(llama, "_content_digest", lambda path, num_bytes: "other content")
+    monkeypatch.setattr(llama, "_content_digest", lambda path: "other content")
     assert LlamaEngine().digest != engine.digest
 
 

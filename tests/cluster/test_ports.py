@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from cluster import free_ports as ports
+from cluster import ports
 from synthseg.errors import RunFailure
 
 
@@ -25,3 +26,13 @@ def test_a_port_in_use_is_left_out_and_none_at_all_is_said(monkeypatch: pytest.M
         monkeypatch.setattr(ports, "_TRIES", 1)
         with pytest.raises(RunFailure, match=r"^serving.port: no free port"):
             ports.free_port("127.0.0.1")
+
+
+def test_who_holds_a_port_is_named_with_its_process() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert ports.port_is_free("127.0.0.1", port) is False
+        held.listen()
+        assert ports.owner_of(port).endswith(f"(process {os.getpid()})")
+    assert ports.owner_of(port) == "another program"

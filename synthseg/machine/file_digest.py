@@ -1,4 +1,4 @@
-"""What a file of weights holds, as SHA-256. Where the hub's cache has hashed it so already, its name is taken for it."""
+"""What a file holds, as SHA-256."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Final
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_CHUNK_BYTES: Final = 1 << 24
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file of any size, read whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Hex SHA-256 of a file, the same wherever it came from.
+    """Hex SHA-256 of a file of weights, the same wherever it came from.
 
     The hub's cache keeps large files under their SHA-256 and links to them, so those are not read. Small ones are kept there under git's
     SHA-1, which no mirror and no folder knows them by; they and all files elsewhere are read once.
@@ -21,11 +26,7 @@ def file_digest(path: Path) -> str:
     real = path.resolve()
     if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
         return real.name
-    state = hashlib.sha256()
-    with real.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            state.update(chunk)
-    return state.hexdigest()
+    return sha256_of(real)
 
 
 def file_digests(paths: list[Path]) -> list[str]:
