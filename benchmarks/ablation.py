@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.supervised_twin import exact_sample
-from pipelines.stages.images import LEARNT_FROM, kept_samples
+from pipelines.samples import LEARNT_FROM, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import to_class_order
 from synthseg.embedded.scenes.field import field_split
@@ -33,6 +33,7 @@ from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.classifier import PatchClassifier, load_classifier, new_classifier
 from synthseg.method.networks.frozen import FrozenParts, load_frozen
 from synthseg.method.networks.segmenter import Segmenter
+from synthseg.records import Sample, present
 from synthseg.store.run_folder import RunFolder
 
 OPINION_SCALES = (1.0, 1.25, 1.5)
@@ -40,7 +41,7 @@ AFFINITIES = ("none", "cda", "caa")
 TEST_SCALES = ((1.0,), (1.0, 1.5))
 CHUNK = 16
 
-Rows = list[dict[str, Any]]
+Samples = list[Sample]
 
 
 def changed(config: RunConfig, section: str, **values: Any) -> RunConfig:
@@ -48,38 +49,38 @@ def changed(config: RunConfig, section: str, **values: Any) -> RunConfig:
     return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
 
 
-def unasked_ranking(config: RunConfig, out: Path, rows: Rows) -> Iterator[tuple[str, float]]:
+def unasked_ranking(config: RunConfig, out: Path, samples: Samples) -> Iterator[tuple[str, float]]:
     """Average precision over all (image, class) pairs that no prompt asked for, of each kind of opinion."""
-    asked = np.array([[info.class_id in row["class_ids"] for info in config.class_infos()] for row in rows])
-    truth = painted_labels(config, rows)
+    asked = np.array([[info.class_id in sample.class_ids for info in config.class_infos()] for sample in samples])
+    truth = painted_labels(config, samples)
 
     def ranked(probabilities: NDArray[np.floating]) -> float:
         return average_precision(probabilities[~asked], truth[~asked])
 
     yield f"visible of {(~asked).sum()} pairs", float(truth[~asked].sum())
-    yield "CLIP, whole image", ranked(np.array([row["score"]["image_probs"] for row in rows], np.float64))
+    yield "CLIP, whole image", ranked(np.array([present(sample.score).image_probs for sample in samples], np.float64))
     for scale in OPINION_SCALES:
         scaled = changed(config, "classifier", opinion_scale=scale)
         untrained = new_classifier(scaled)
-        yield f"classifier at scale {scale}, before training", ranked(opinions([untrained] * config.classifier.folds, rows))
+        yield f"classifier at scale {scale}, before training", ranked(opinions([untrained] * config.classifier.folds, samples))
         files = [out / "classifier" / f"fold-{fold}.safetensors" for fold in range(config.classifier.folds)]
         trained = [load_classifier(file, scaled, torch.device("cpu")) for file in files]
-        yield f"classifier at scale {scale}, trained out of fold", ranked(opinions(trained, rows))
+        yield f"classifier at scale {scale}, trained out of fold", ranked(opinions(trained, samples))
 
 
-def opinions(models: list[PatchClassifier], rows: Rows) -> NDArray[np.float64]:
+def opinions(models: list[PatchClassifier], samples: Samples) -> NDArray[np.float64]:
     """Class probabilities (N, K), each sample's by the model of its fold."""
-    folds = np.array([fold_of(row["prompt"]["prompt_id"], len(models)) for row in rows])
-    found = np.zeros((len(rows), models[0].head.out_features))
+    folds = np.array([fold_of(sample.prompt.prompt_id, len(models)) for sample in samples])
+    found = np.zeros((len(samples), models[0].head.out_features))
     for fold, model in enumerate(models):
         members = np.flatnonzero(folds == fold)
-        found[members] = model.probabilities([decode_rgb(rows[i]["image"]["bytes"]) for i in members])
+        found[members] = model.probabilities([decode_rgb(present(samples[i].image).encoded) for i in members])
     return found
 
 
-def mask_quality(config: RunConfig, parts: FrozenParts, rows: Rows) -> Iterator[tuple[str, float]]:
+def mask_quality(config: RunConfig, parts: FrozenParts, samples: Samples) -> Iterator[tuple[str, float]]:
     """The mIoU on training images of the masks that true labels give, for each affinity."""
-    exact = [exact_sample(config, row) for row in rows]
+    exact = [exact_sample(config, sample) for sample in samples]
     images = [decode_rgb(sample.encoded) for sample in exact]
     labels = np.array([sample.label for sample in exact], np.int8)
     for affinity in AFFINITIES:
@@ -123,12 +124,12 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = RunFolder.open(str(options.out))
     config = folder.config()
-    rows = kept_samples(folder, [*LEARNT_FROM, "score"]).to_pylist()
+    samples = kept_samples(folder, [*LEARNT_FROM, "score"])
     parts = load_frozen(config, torch.device("cpu"))
-    print_table("unasked pairs, average precision", unasked_ranking(config, options.out, rows))
+    print_table("unasked pairs, average precision", unasked_ranking(config, options.out, samples))
     print_table(
-        f"masks from true labels, mIoU on {min(options.images, len(rows))} training images",
-        mask_quality(config, parts, rows[: options.images]),
+        f"masks from true labels, mIoU on {min(options.images, len(samples))} training images",
+        mask_quality(config, parts, samples[: options.images]),
     )
     checkpoint = options.out / "segmenter" / "decoder.safetensors"
     print_table(

@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.samples import final_labels, kept_samples
 from pipelines.session import ray_session
-from pipelines.stages.images import final_labels, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import open_dataset, to_class_order
 from synthseg.embedded.scenes.composition import compose
@@ -29,23 +28,25 @@ from synthseg.embedded.scenes.worlds import TRAINING
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import decode_rgb
 from synthseg.method.networks.segmenter import Segmenter
+from synthseg.records import Sample, present
 from synthseg.store.run_folder import RunFolder
 from training.segmenter import TrainingSample, train_segmenter
 
 CHUNK = 16
 
 
-def exact_sample(config: RunConfig, row: dict[str, Any]) -> TrainingSample:
+def exact_sample(config: RunConfig, sample: Sample) -> TrainingSample:
     """The stored image with the mask and label that the painter knows. ValueError when it no longer paints that image."""
-    parameters = json.loads(row["image"]["parameters"])
+    image = present(sample.image)
+    parameters = json.loads(image.parameters)
     width, height, negative = parameters["width"], parameters["height"], parameters["negative_prompt"]
-    text = row["prompt"]["text"]
-    scene = compose(read_prompt(text, negative), TRAINING, width, height, painting_rng(text, negative, row["seed"], width, height))
-    if not np.array_equal(scene.image, decode_rgb(row["image"]["bytes"])):
-        raise ValueError(f"sample {row['sample_id']} is painted differently by this version")
+    text = sample.prompt.text
+    scene = compose(read_prompt(text, negative), TRAINING, width, height, painting_rng(text, negative, sample.seed, width, height))
+    if not np.array_equal(scene.image, decode_rgb(image.encoded)):
+        raise ValueError(f"sample {sample.sample_id} is painted differently by this version")
     mask: NDArray[np.uint8] = to_class_order(scene.mask, config)
     label = tuple(int((mask == k).any()) for k in range(1, len(config.classes) + 1))
-    return TrainingSample(row["image"]["bytes"], label, mask)
+    return TrainingSample(image.encoded, label, mask)
 
 
 def twin_miou(out: str) -> dict[str, float]:
@@ -55,7 +56,7 @@ def twin_miou(out: str) -> dict[str, float]:
     config = folder.config()
     kept = kept_samples(folder)
     survived = final_labels(folder).keys()
-    samples = [exact_sample(config, row) for row in kept.to_pylist() if row["sample_id"] in survived]
+    samples = [exact_sample(config, sample) for sample in kept if sample.sample_id in survived]
     with ray_session(config, verbose=False):
         trained = train_segmenter(config, samples, Path(out) / "twin", config.execution.workers)
     segmenter = Segmenter.load(trained.checkpoint, config, torch.device("cpu"))

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stages.images import final_labels, kept_samples
+from pipelines.samples import final_labels, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.evaluation.label_quality import label_quality, painted_labels
+from synthseg.records import present
 from synthseg.store.run_folder import RunFolder
 
 PAINTED_FROM = ("sample_id", "seed", "prompt.text", "image.width", "image.height", "image.parameters", "labels.label")
@@ -24,12 +25,12 @@ def label_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     if config.images.engine != "painter":
         return {}
     final = final_labels(folder)
-    rows = [row for row in kept_samples(folder, PAINTED_FROM).to_pylist() if row["sample_id"] in final]
-    if not rows:
+    survived = [sample for sample in kept_samples(folder, PAINTED_FROM) if sample.sample_id in final]
+    if not survived:
         return {}
-    truth = painted_labels(config, rows)
-    pseudo = label_quality(np.array([row["labels"]["label"] for row in rows], np.int8), truth)
-    relabelled = label_quality(np.array([final[row["sample_id"]] for row in rows], np.int8), truth)
+    truth = painted_labels(config, survived)
+    pseudo = label_quality(np.array([present(sample.labels).label for sample in survived], np.int8), truth)
+    relabelled = label_quality(np.array([final[sample.sample_id] for sample in survived], np.int8), truth)
     return {
         **{f"pseudo_{key}": value for key, value in pseudo.items()},
         **{f"relabelled_{key}": value for key, value in relabelled.items()},

@@ -9,6 +9,7 @@ from synthseg.engines.image import GenerationFailure, ImageRequest
 from synthseg.engines.registry import build_image_engine
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import image_sha256
+from synthseg.records import from_table, present
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 
@@ -34,15 +35,15 @@ def reproduce(out: str, sample_id: str) -> Reproduction:
     folder = RunFolder.open(out)
     config = folder.config()
     for name in folder.shards.markers("images"):
-        for row in folder.shards.read("images", name, stage_schema("images")).to_pylist():
-            if row["sample_id"] != sample_id:
+        for sample in from_table(folder.shards.read("images", name, stage_schema("images"))):
+            if sample.sample_id != sample_id:
                 continue
-            if row["image"] is None:
-                raise RunFailure(f"sample {sample_id} has no image: {row['outcome']['error']}")
-            parameters = json.loads(row["image"]["parameters"])
+            if sample.image is None:
+                raise RunFailure(f"sample {sample_id} has no image: {present(sample.outcome).error}")
+            parameters = json.loads(sample.image.parameters)
             request = ImageRequest(
-                prompt=row["prompt"]["text"],
-                seed=row["seed"],
+                prompt=sample.prompt.text,
+                seed=sample.seed,
                 width=parameters.pop("width"),
                 height=parameters.pop("height"),
                 negative_prompt=parameters.pop("negative_prompt"),
@@ -51,5 +52,5 @@ def reproduce(out: str, sample_id: str) -> Reproduction:
             made = build_image_engine(config).generate([request])[0]
             if isinstance(made, GenerationFailure):
                 raise RunFailure(f"sample {sample_id} could not be made again: {made.error}")
-            return Reproduction(row["image"]["sha256"], image_sha256(made.encoded))
+            return Reproduction(sample.image.sha256, image_sha256(made.encoded))
     raise UsageProblem(f"sample_id: '{sample_id}' is not in {out}; the report and OUT/images list the ids")

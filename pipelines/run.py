@@ -20,6 +20,7 @@ from typing import Any
 from cluster.ray.streaming import StageWorker, run_stage
 from pipelines import invariance
 from pipelines.label_metrics import label_metrics
+from pipelines.samples import kept_samples, training_samples
 from pipelines.session import check_room, ray_session
 from pipelines.stages import evaluate, images, prompts, relabel
 from serving.deploy.build import deploy_engines, image_app, image_handle, release, text_app
@@ -36,6 +37,7 @@ from synthseg.machine.sizing.placement import stage_wishes
 from synthseg.machine.stacks import clear, stacks_folder
 from synthseg.method.networks.identity import weights_digests
 from synthseg.progress import Progress
+from synthseg.records import from_table, present
 from synthseg.report import build_report
 from synthseg.stages import Stage
 from synthseg.store.disk import full_disk_named
@@ -137,7 +139,7 @@ class _Run:
         from training.classifier import train_classifier
 
         config = self.config
-        kept = images.kept_samples(self.folder)
+        kept = kept_samples(self.folder)
         pending = relabel.pending_shards(self.folder)
         if pending:
             check_room(config, Stage.relabel)
@@ -148,7 +150,7 @@ class _Run:
         self.folder.update_metrics({"classifier": {"curve": trained.curve}})
         if pending:
             checkpoints = [path.name for path in trained.checkpoints]
-            with self.stage("relabel", kept.num_rows):
+            with self.stage("relabel", len(kept)):
                 arguments = {"out": self.folder.out, "checkpoints": checkpoints}
                 for row in self.stream(Stage.relabel, relabel.RelabelWorker, arguments, pending):
                     self.folder.event("shard_published", stage="labels", shard=row["shard"])
@@ -163,7 +165,7 @@ class _Run:
         if not self.folder.files.exists(f"segmenter/{evaluate.SEGMENTER}"):
             check_room(self.config, Stage.segmenter)
         with self.training_folder("segmenter") as out, self.stage("segmenter", self.config.segmenter.iterations):
-            trained = train_segmenter(self.config, images.training_samples(self.folder), out, self.config.execution.workers)
+            trained = train_segmenter(self.config, training_samples(self.folder), out, self.config.execution.workers)
             self.progress.advance("segmenter", ok=self.config.segmenter.iterations)
         self.folder.note_precision("segmenter", trained.precision)
         self.folder.update_metrics({"segmenter": {"curve": trained.curves}})
@@ -299,9 +301,9 @@ def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dic
 
 def _ends(folder: RunFolder, stage: ShardStage) -> tuple[int, int, int, int]:
     """How many samples entered a stage and how many of them left it ok, dropped and failed."""
-    rows = folder.shards.read_all(stage, stage_schema(stage), ["outcome.status"]).column("outcome").to_pylist()
-    ends = Counter(row["status"] for row in rows)
-    return len(rows), ends["ok"], ends["dropped"], ends["failed"]
+    ended = from_table(folder.shards.read_all(stage, stage_schema(stage), ["outcome.status"]))
+    ends = Counter(present(sample.outcome).status for sample in ended)
+    return len(ended), ends["ok"], ends["dropped"], ends["failed"]
 
 
 def _check_engine(folder: RunFolder, digest: str) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from synthseg.config.schema import RunConfig
 from synthseg.ids import derive_seed, sample_id
-from synthseg.records import PROMPT, samples
-
-PROMPT_KEYS = [field.name for field in PROMPT]
+from synthseg.records import Prompt, PromptCandidate, Sample, to_table
 
 CONTEXT = "(context)"
 """Name under which samples that were asked for without any class are counted."""
@@ -23,27 +22,20 @@ def image_parameters(config: RunConfig) -> dict[str, Any]:
     return {"width": images.width, "height": images.height, "negative_prompt": images.negative_prompt, **images.parameters}
 
 
-def plan_samples(config: RunConfig, accepted: list[dict[str, Any]], engine_digest: str) -> pa.Table:
-    """Samples (sections key and prompt) for `accepted` prompt rows, in their order, `images_per_prompt` each.
+def plan_samples(config: RunConfig, accepted: Iterable[PromptCandidate], engine_digest: str) -> pa.Table:
+    """Samples (sections key and prompt) for `accepted` prompts, in their order, `images_per_prompt` each.
 
     A prompt's own class comes first in its class ids. The candidates of a prompt stand together, so the selection among
     them never looks beyond a shard.
     """
     fingerprint, parameters = config.generation_fingerprint(), image_parameters(config)
-    rows = []
-    for prompt in accepted:
+    planned = []
+    for candidate in accepted:
+        prompt = Prompt(**{field.name: getattr(candidate, field.name) for field in fields(Prompt)})
         for ordinal in range(config.images.images_per_prompt):
-            identity = sample_id(fingerprint, prompt["class_ids"], prompt["text"], engine_digest, parameters, ordinal)
-            rows.append(
-                {
-                    "sample_id": identity,
-                    "class_ids": prompt["class_ids"],
-                    "ordinal": ordinal,
-                    "seed": derive_seed(identity),
-                    "prompt": {key: prompt[key] for key in PROMPT_KEYS},
-                }
-            )
-    return samples(rows, "key", "prompt")
+            identity = sample_id(fingerprint, candidate.class_ids, candidate.text, engine_digest, parameters, ordinal)
+            planned.append(Sample(identity, candidate.class_ids, ordinal, derive_seed(identity), prompt))
+    return to_table(planned, "key", "prompt")
 
 
 def plan_shards(plan: pa.Table, images_per_prompt: int, shard_size: int) -> Iterator[tuple[str, pa.Table]]:

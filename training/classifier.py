@@ -7,14 +7,13 @@ seed, fold and position alone, and gradients are sums over the global batch, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import ray
 import torch
 from numpy.typing import NDArray
@@ -32,6 +31,7 @@ from synthseg.machine.stacks import stacks_folder
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.augment import change_looks
 from synthseg.method.networks.classifier import Image, PatchClassifier, new_classifier, to_batch
+from synthseg.records import Sample, present
 from training.loop import (
     Curves,
     beat,
@@ -80,15 +80,15 @@ class FoldData:
     """(N,)."""
 
 
-def train_classifier(config: RunConfig, rows: pa.Table, out_dir: Path, num_workers: int) -> ClassifierResult:
+def train_classifier(config: RunConfig, samples: Sequence[Sample], out_dir: Path, num_workers: int) -> ClassifierResult:
     """Train `classifier.folds` models and leave `fold-N.safetensors` in `out_dir`, which every worker must see.
 
-    `rows` are the kept samples with sections prompt, image and labels. A finished fold of the same training is not trained again;
+    `samples` are the kept ones with sections prompt, image and labels. A finished fold of the same training is not trained again;
     an unfinished one starts again. Needs a Ray cluster that is up. UsageProblem when a fold has nothing to learn from;
     RunFailure when a worker fails.
     """
     started = time.perf_counter()
-    data = fold_data(config, rows)
+    data = fold_data(config, samples)
     section = config.classifier
     fingerprints = training_fingerprints(config, data)
     out_dir = out_dir.resolve()
@@ -105,19 +105,19 @@ def checkpoint_path(out_dir: Path, fold: int) -> Path:
     return out_dir / f"fold-{fold}.safetensors"
 
 
-def fold_data(config: RunConfig, rows: pa.Table) -> FoldData:
-    """The training data in `rows`. UsageProblem where a label has a wrong length or a fold would learn from nothing."""
-    ordered = sorted(rows.select(["sample_id", "prompt", "image", "labels"]).to_pylist(), key=lambda row: str(row["sample_id"]))
-    if wrong := next((row for row in ordered if len(row["labels"]["label"]) != len(config.classes)), None):
-        count = len(wrong["labels"]["label"])
-        raise UsageProblem(f"classifier: sample {wrong['sample_id']} has {count} labels for {len(config.classes)} classes; label it again")
+def fold_data(config: RunConfig, samples: Sequence[Sample]) -> FoldData:
+    """The training data in `samples`. UsageProblem where a label has a wrong length or a fold would learn from nothing."""
+    ordered = sorted(samples, key=lambda sample: sample.sample_id)
+    if wrong := next((sample for sample in ordered if len(present(sample.labels).label) != len(config.classes)), None):
+        count = len(present(wrong.labels).label)
+        raise UsageProblem(f"classifier: sample {wrong.sample_id} has {count} labels for {len(config.classes)} classes; label it again")
     num_folds = config.classifier.folds
-    folds = np.array([fold_of(row["prompt"]["prompt_id"], num_folds) for row in ordered], np.int64)
+    folds = np.array([fold_of(sample.prompt.prompt_id, num_folds) for sample in ordered], np.int64)
     for fold in range(num_folds):
         if not (folds != fold).any():
             raise UsageProblem(f"classifier.folds: fold {fold} of {num_folds} has nothing to learn from; make more prompts")
-    labels = np.array([row["labels"]["label"] for row in ordered], np.int8)
-    return FoldData([row["image"]["bytes"] for row in ordered], labels, folds)
+    labels = np.array([present(sample.labels).label for sample in ordered], np.int8)
+    return FoldData([present(sample.image).encoded for sample in ordered], labels, folds)
 
 
 def training_fingerprints(config: RunConfig, data: FoldData) -> list[str]:

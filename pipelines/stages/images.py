@@ -5,15 +5,13 @@ selects, labels and publishes the shard. One worker holds one shard, so a killed
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from serving.deploy.build import image_handle
@@ -28,20 +26,17 @@ from synthseg.machine.stacks import beat, register
 from synthseg.method.labels.probabilities import ClassHead
 from synthseg.method.labels.pseudo import pseudo_labels
 from synthseg.method.labels.selection import UNSAFE, select
-from synthseg.records import KEY_FIELDS, outcome, samples
+from synthseg.records import Image, Labels, Outcome, PromptCandidate, Sample, Score, from_table, outcome_stats, to_table
 from synthseg.report.cut_prompts import CUT_PROMPTS
 from synthseg.sample_plan import image_parameters, plan_samples, plan_shards
 from synthseg.store.run_folder import RunFolder
-from synthseg.store.shards import Stage
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
 
 if TYPE_CHECKING:
-    from training.segmenter import TrainingSample
+    pass
 
 STAGE = "images"
-LEARNT_FROM = (*(field.name for field in KEY_FIELDS), "prompt", "image", "labels")
-"""Columns of the samples that the classifier learns from."""
 
 
 class ImageWorker:
@@ -66,30 +61,25 @@ class ImageWorker:
         if marker is None:
             started = time.monotonic()
             self._folder.worker_event("shard_started", stage=STAGE, shard=name)
-            rows, num_cut = self._make(shard.drop_columns("shard").to_pylist())
-            stats = {
-                "outcomes": dict(Counter(row["outcome"]["status"] for row in rows)),
-                "reasons": dict(Counter(row["outcome"]["reason"] for row in rows if row["outcome"]["reason"])),
-                CUT_PROMPTS: num_cut,
-                "seconds": time.monotonic() - started,
-            }
-            table = samples(rows, "key", "prompt", "image", "score", "labels", "outcome")
+            made, num_cut = self._make(from_table(shard.drop_columns("shard")))
+            stats = {**outcome_stats(made), CUT_PROMPTS: num_cut, "seconds": time.monotonic() - started}
+            table = to_table(made, "key", "prompt", "image", "score", "labels", "outcome")
             marker = self._folder.shards.publish("images", name, table, stats)
         return {"shard": name, "stats": marker.stats, "precision": used_here(self._config.scoring.precision)}
 
-    def _make(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-        """The rows with their images and scores, and the number of images whose prompt the engine read a part of only."""
+    def _make(self, planned: list[Sample]) -> tuple[list[Sample], int]:
+        """The samples with their images and scores, and the number of images whose prompt the engine read a part of only."""
         parameters = self._config.images.parameters
         requests = [
             ImageRequest(
-                prompt=row["prompt"]["text"],
-                seed=row["seed"],
+                prompt=sample.prompt.text,
+                seed=sample.seed,
                 width=self._config.images.width,
                 height=self._config.images.height,
                 negative_prompt=self._config.images.negative_prompt,
                 parameters=parameters,
             )
-            for row in rows
+            for sample in planned
         ]
         results: list[GeneratedImage | GenerationFailure] = []
         embeddings: list[NDArray[np.float32]] = []
@@ -102,53 +92,63 @@ class ImageWorker:
                 embeddings.append(self._scorer.embed_images([decode_rgb(r.encoded) for r in painted]))
         image_embeddings = np.concatenate(embeddings) if embeddings else np.zeros((0, 1), np.float32)
         num_cut = sum(isinstance(result, GeneratedImage) and result.cut_tokens > 0 for result in results)
-        return self._score(rows, results, image_embeddings), num_cut
+        return self._score(planned, results, image_embeddings), num_cut
 
     def _score(
-        self, rows: list[dict[str, Any]], results: list[GeneratedImage | GenerationFailure], embeddings: NDArray[np.float32]
-    ) -> list[dict[str, Any]]:
-        done: list[tuple[int, GeneratedImage]] = []
-        for i, result in enumerate(results):
-            if isinstance(result, GeneratedImage):
-                done.append((i, result))
-            else:
-                rows[i]["outcome"] = outcome("failed", STAGE, error=result.error, retryable=result.retryable)
-        if not done:
-            return rows
-        texts = sorted({rows[i]["prompt"]["text"] for i, _ in done})
+        self, planned: list[Sample], results: list[GeneratedImage | GenerationFailure], embeddings: NDArray[np.float32]
+    ) -> list[Sample]:
+        """The samples with all that became of them; `embeddings` (N, D) are those of the images that were made, in order."""
+        made = [sample for sample, result in zip(planned, results, strict=True) if isinstance(result, GeneratedImage)]
+        scored = iter(self._scored(made, [r for r in results if isinstance(r, GeneratedImage)], embeddings) if made else [])
+        return [
+            next(scored)
+            if isinstance(result, GeneratedImage)
+            else replace(sample, outcome=Outcome("failed", STAGE, error=result.error, retryable=result.retryable))
+            for sample, result in zip(planned, results, strict=True)
+        ]
+
+    def _scored(self, samples: list[Sample], made: list[GeneratedImage], embeddings: NDArray[np.float32]) -> list[Sample]:
+        texts = sorted({sample.prompt.text for sample in samples})
         text_embeddings = self._scorer.embed_texts(texts)
-        at = [texts.index(rows[i]["prompt"]["text"]) for i, _ in done]
+        at = [texts.index(sample.prompt.text) for sample in samples]
         clip_scores = np.sum(embeddings * text_embeddings[at], axis=1)
         image_probs = self._head.probabilities(embeddings)
         prompt_probs = self._head.probabilities(text_embeddings)[at]
-        asked = np.array([[info.class_id in rows[i]["class_ids"] for info in self._classes] for i, _ in done])
-        reasons = select([rows[i]["prompt"]["prompt_id"] for i, _ in done], clip_scores, image_probs, asked, self._config.scoring)
+        asked = np.array([[info.class_id in sample.class_ids for info in self._classes] for sample in samples])
+        reasons = select([sample.prompt.prompt_id for sample in samples], clip_scores, image_probs, asked, self._config.scoring)
         labels = pseudo_labels(image_probs, prompt_probs, asked, self._config.scoring)
         parameters = canonical_json(image_parameters(self._config))
-        for n, (i, result) in enumerate(done):
+        scored = []
+        for n, (sample, result) in enumerate(zip(samples, made, strict=True)):
             reason = UNSAFE if result.is_withheld else reasons[n]
-            rows[i]["image"] = {
-                "bytes": result.encoded,
-                "width": result.width,
-                "height": result.height,
-                "sha256": image_sha256(result.encoded),
-                "engine": self._engine_digest,
-                "parameters": parameters,
-            }
-            rows[i]["score"] = {
-                "clip_score": float(clip_scores[n]),
-                "image_probs": image_probs[n].tolist(),
-                "prompt_probs": prompt_probs[n].tolist(),
-                "safety": result.safety,
-                "kept": not reason,
-                "reason": reason,
-            }
-            rows[i]["labels"] = {"label": labels[n].tolist(), "probs": image_probs[n].tolist(), "source": "clip"}
-            rows[i]["outcome"] = outcome("dropped" if reason else "ok", STAGE, reason=reason)
-        return rows
+            probs = tuple(image_probs[n].tolist())
+            scored.append(
+                replace(
+                    sample,
+                    image=Image(
+                        encoded=result.encoded,
+                        width=result.width,
+                        height=result.height,
+                        sha256=image_sha256(result.encoded),
+                        engine=self._engine_digest,
+                        parameters=parameters,
+                    ),
+                    score=Score(
+                        clip_score=float(clip_scores[n]),
+                        image_probs=probs,
+                        prompt_probs=tuple(prompt_probs[n].tolist()),
+                        safety=result.safety,
+                        kept=not reason,
+                        reason=reason,
+                    ),
+                    labels=Labels(tuple(labels[n].tolist()), probs, "clip"),
+                    outcome=Outcome("dropped" if reason else "ok", STAGE, reason=reason),
+                )
+            )
+        return scored
 
 
-def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[dict[str, Any]], engine_digest: str) -> None:
+def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[PromptCandidate], engine_digest: str) -> None:
     """Publish the plan unless an earlier start of this run already did; it then stands, with its cut into shards."""
     if folder.shards.marker("plan", "plan") is None:
         plan = plan_samples(config, accepted, engine_digest)
@@ -167,30 +167,3 @@ def pending_shards(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
         for name, table in shards
         if name not in published
     ]
-
-
-def kept_samples(folder: RunFolder, columns: Sequence[str] = LEARNT_FROM) -> pa.Table:
-    """Samples that selection kept, cut to `columns`; by default what the classifier learns from."""
-    return _ok_samples(folder, "images", columns)
-
-
-def training_samples(folder: RunFolder) -> list[TrainingSample]:
-    """Samples that survived relabelling, with their final labels: what the segmenter learns from."""
-    from training.segmenter import TrainingSample  # a painting worker needs no training
-
-    labels = final_labels(folder)
-    kept = kept_samples(folder, ["sample_id", "image.bytes"]).to_pylist()
-    return [TrainingSample(row["image"]["bytes"], tuple(labels[row["sample_id"]])) for row in kept if row["sample_id"] in labels]
-
-
-def final_labels(folder: RunFolder) -> dict[str, list[int]]:
-    """Label vector (K values of 1, 0, -1) of each sample that survived relabelling, by sample id."""
-    rows = _ok_samples(folder, "labels", ["sample_id", "labels.label"]).to_pylist()
-    return {row["sample_id"]: row["labels"]["label"] for row in rows}
-
-
-def _ok_samples(folder: RunFolder, stage: Stage, columns: Sequence[str]) -> pa.Table:
-    """Samples with the outcome ok of a stage, cut to `columns`."""
-    table = folder.shards.read_all(stage, stage_schema(stage), [*columns, "outcome.status"])
-    status = pc.struct_field(table.column("outcome"), "status")
-    return table.filter(pc.equal(status, "ok")).drop_columns("outcome")

@@ -21,7 +21,7 @@ from synthseg.ids import derive_seed
 from synthseg.machine.stacks import beat, register
 from synthseg.method.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.method.prompts.diversity import mean_neighbour_similarity
-from synthseg.records import PROMPT_CANDIDATE
+from synthseg.records import CANDIDATE_SCHEMA, PromptCandidate, candidates_from_table, candidates_to_table
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
 
@@ -79,7 +79,7 @@ class PromptWorker:
             "control": self._summary(control, num_compared),
             "seconds": round(time.monotonic() - started, 3),
         }
-        table = pa.Table.from_pylist(found.candidates, schema=PROMPT_CANDIDATE)
+        table = candidates_to_table(found.candidates)
         self._folder.shards.publish("prompts", shard_name(info), table, stats)
         return stats
 
@@ -114,13 +114,13 @@ def pending_classes(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
     return [pa.table({"class_id": [info.class_id]}) for info in config.class_infos() if shard_name(info) not in published]
 
 
-def accepted_prompts(folder: RunFolder) -> list[dict[str, Any]]:
+def accepted_prompts(folder: RunFolder) -> list[PromptCandidate]:
     """Accepted prompts of all classes, in mask order and in order of acceptance, as stored.
 
     Two classes may accept the very same text about both of them; the first keeps it, for a sample is planned once.
     """
-    rows = folder.shards.read_all("prompts", PROMPT_CANDIDATE).to_pylist()
-    return list({row["prompt_id"]: row for row in reversed(rows) if row["accepted"]}.values())[::-1]
+    considered = candidates_from_table(folder.shards.read_all("prompts", CANDIDATE_SCHEMA))
+    return list({candidate.prompt_id: candidate for candidate in reversed(considered) if candidate.accepted}.values())[::-1]
 
 
 def prompt_metrics(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
@@ -160,4 +160,4 @@ def _totals(stats: dict[str, dict[str, Any]], which: str) -> dict[str, Any]:
 
 
 def _target_texts(found: ClassPrompts) -> list[str]:
-    return [row["text"] for row in found.accepted if row["kind"] != "context"]
+    return [candidate.text for candidate in found.accepted if candidate.kind != "context"]

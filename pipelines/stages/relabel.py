@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from synthseg.machine.stacks import register
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.labels.relabel import relabel
 from synthseg.method.networks.classifier import CHECKPOINTS, load_classifier
-from synthseg.records import outcome, samples
+from synthseg.records import Labels, Outcome, Sample, from_table, outcome_stats, present, to_table
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 
@@ -38,39 +38,36 @@ class RelabelWorker:
     def __call__(self, shard: pa.Table) -> dict[str, Any]:
         """Relabels the shard named in `shard`; its name and stats."""
         name = shard.column("shard")[0].as_py()
-        made = self._folder.shards.read("images", name, stage_schema("images")).to_pylist()
-        rows = [row for row in made if row["outcome"]["status"] == "ok"]
-        relabelled = self._relabel(rows) if rows else []
-        stats = {
-            "outcomes": dict(Counter(row["outcome"]["status"] for row in relabelled)),
-            "reasons": dict(Counter(row["outcome"]["reason"] for row in relabelled if row["outcome"]["reason"])),
-        }
-        self._folder.shards.publish("labels", name, samples(relabelled, "key", "labels", "outcome"), stats)
+        made = from_table(self._folder.shards.read("images", name, stage_schema("images")))
+        kept = [sample for sample in made if sample.is_ok]
+        relabelled = self._relabel(kept) if kept else []
+        stats = outcome_stats(relabelled)
+        self._folder.shards.publish("labels", name, to_table(relabelled, "key", "labels", "outcome"), stats)
         return {"shard": name, "stats": stats, "precision": used_here(self._config.classifier.precision)}
 
-    def _relabel(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _relabel(self, samples: list[Sample]) -> list[Sample]:
         classes = self._config.class_infos()
-        folds = np.array([fold_of(row["prompt"]["prompt_id"], len(self._models)) for row in rows])
-        probabilities = np.zeros((len(rows), len(classes)), np.float32)
+        folds = np.array([fold_of(sample.prompt.prompt_id, len(self._models)) for sample in samples])
+        probabilities = np.zeros((len(samples), len(classes)), np.float32)
         for fold, model in enumerate(self._models):
             members = np.flatnonzero(folds == fold)
             if len(members):
-                probabilities[members] = model.probabilities([decode_rgb(rows[i]["image"]["bytes"]) for i in members])
+                probabilities[members] = model.probabilities([decode_rgb(present(samples[i].image).encoded) for i in members])
         result = relabel(
-            np.array([row["labels"]["label"] for row in rows], np.int8),
+            np.array([present(sample.labels).label for sample in samples], np.int8),
             probabilities,
-            np.array([row["score"]["image_probs"] for row in rows], np.float32),
-            np.array([[info.class_id in row["class_ids"] for info in classes] for row in rows]),
+            np.array([present(sample.score).image_probs for sample in samples], np.float32),
+            np.array([[info.class_id in sample.class_ids for info in classes] for sample in samples]),
             self._config.relabel,
             self._config.scoring,
         )
         return [
-            {
-                **{key: row[key] for key in ("sample_id", "class_ids", "ordinal", "seed")},
-                "labels": {"label": result.label[i].tolist(), "probs": result.probs[i].tolist(), "source": f"classifier/{folds[i]}"},
-                "outcome": outcome("dropped" if result.dropped[i] else "ok", STAGE, reason="refuted" if result.dropped[i] else ""),
-            }
-            for i, row in enumerate(rows)
+            replace(
+                sample,
+                labels=Labels(tuple(result.label[i].tolist()), tuple(result.probs[i].tolist()), f"classifier/{folds[i]}"),
+                outcome=Outcome("dropped", STAGE, reason="refuted") if result.dropped[i] else Outcome("ok", STAGE),
+            )
+            for i, sample in enumerate(samples)
         ]
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from synthseg.engines.scorer import Embeddings, Scorer, clip_score
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.method.prompts.agent import Generate, PromptAgent
 from synthseg.method.prompts.refine import PromptRefiner
+from synthseg.records import PromptCandidate, present
 from synthseg.taxonomy import taxonomy
 
 Result = TypeVar("Result")
@@ -86,10 +87,10 @@ class PromptAgentReplica:
         loop = asyncio.get_running_loop()
         found: asyncio.Queue[FoundPrompt | None] = asyncio.Queue()
 
-        def on_round(rows: Sequence[dict[str, Any]]) -> None:
-            for row in rows:
-                if row["accepted"]:
-                    loop.call_soon_threadsafe(found.put_nowait, _found(row, info.name))
+        def on_round(candidates: Sequence[PromptCandidate]) -> None:
+            for candidate in candidates:
+                if candidate.accepted:
+                    loop.call_soon_threadsafe(found.put_nowait, _found(candidate, info.name))
 
         def work(generate: Generate) -> None:
             infos = self._config.class_infos()
@@ -181,12 +182,12 @@ class PromptAgentReplica:
                 return answer.result
 
 
-def _found(row: dict[str, Any], class_name: str) -> FoundPrompt:
+def _found(accepted: PromptCandidate, class_name: str) -> FoundPrompt:
     return FoundPrompt(
-        text=row["text"],
+        text=accepted.text,
         class_name=class_name,
-        round=row["round"],
-        quality=row["quality"],
-        class_similarity=row["class_similarity"],
-        neighbour_similarity=row["neighbour_similarity"],
+        round=accepted.round,
+        quality=present(accepted.quality),
+        class_similarity=present(accepted.class_similarity),
+        neighbour_similarity=present(accepted.neighbour_similarity),
     )

@@ -10,12 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synthseg.errors import SynthSegError
-from synthseg.records import ABSENT, PRESENT, UNKNOWN
+from synthseg.records import ABSENT, KEY_FIELDS, PRESENT, UNKNOWN, Sample, from_table
 from synthseg.report.status import read_status
 from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import EVENTS, RunFolder
@@ -24,6 +23,9 @@ from synthseg.store.verify import stage_schema
 REPORT: Final = "report/index.html"
 _STATES: Final = {PRESENT: "present", UNKNOWN: "unknown", ABSENT: "absent"}
 _CACHED_SHARDS: Final = 256
+_WITHOUT_BYTES: Final = [
+    *(field.name for field in KEY_FIELDS), "prompt", "image.width", "image.height", "image.sha256", "score", "labels", "outcome",
+]  # fmt: skip
 
 
 class EventTail:
@@ -90,10 +92,10 @@ def image(out: str, sample_id: str) -> bytes:
     folder = RunFolder(out)
     for name, marker in folder.shards.markers("images").items():
         if sample_id in _ids(out, marker.data):
-            table = folder.shards.read("images", name, stage_schema("images"))
-            row = table.filter(pc.field("sample_id") == sample_id).column("image")[0].as_py()
-            if row and row["bytes"]:
-                return bytes(row["bytes"])
+            table = folder.shards.read("images", name, stage_schema("images"), ["sample_id", "image.bytes"])
+            found = from_table(table.filter(pc.field("sample_id") == sample_id))[0].image
+            if found is not None and found.encoded:
+                return found.encoded
     raise KeyError(sample_id)
 
 
@@ -137,39 +139,33 @@ def _samples(out: str, name: str, images_data: str, labels_data: str) -> tuple[d
     folder = RunFolder(out)
     config = folder.config()
     names = {info.class_id: info.name for info in config.class_infos()}
-    relabelled: dict[str, dict[str, Any]] = {}
+    relabelled: dict[str, Sample] = {}
     if labels_data:
-        relabelled = {row["sample_id"]: row for row in folder.shards.read("labels", name, stage_schema("labels")).to_pylist()}
-    rows = _without_bytes(folder.shards.read("images", name, stage_schema("images"))).to_pylist()
-    return tuple(_sample(row, relabelled.get(row["sample_id"]), names) for row in rows)
+        found = from_table(folder.shards.read("labels", name, stage_schema("labels")))
+        relabelled = {sample.sample_id: sample for sample in found}
+    made = from_table(folder.shards.read("images", name, stage_schema("images"), _WITHOUT_BYTES))
+    return tuple(_told(sample, relabelled.get(sample.sample_id), names) for sample in made)
 
 
-def _without_bytes(table: pa.Table) -> pa.Table:
-    column = table.column("image").combine_chunks()
-    fields = [field.name for field in column.type if field.name != "bytes"]
-    slim = pa.StructArray.from_arrays([pc.struct_field(column, name) for name in fields], names=fields)
-    return table.set_column(table.schema.get_field_index("image"), "image", slim)
-
-
-def _sample(row: dict[str, Any], relabelled: dict[str, Any] | None, names: dict[int, str]) -> dict[str, Any]:
-    labels = (relabelled or row)["labels"] or {}
-    states = zip(names.values(), labels.get("label") or (), strict=False)
+def _told(sample: Sample, relabelled: Sample | None, names: dict[int, str]) -> dict[str, Any]:
+    labels, image = (relabelled or sample).labels, sample.image
+    states = zip(names.values(), labels.label if labels else (), strict=False)
     return {
-        "sample_id": row["sample_id"],
-        "prompt": row["prompt"]["text"],
-        "owner": names.get(row["class_ids"][0], CONTEXT) if row["class_ids"] else CONTEXT,
-        "classes": [names[class_id] for class_id in row["class_ids"] if class_id in names],
-        "seed": row["seed"],
-        "width": row["image"]["width"],
-        "height": row["image"]["height"],
-        "sha256": row["image"]["sha256"],
-        "clip_score": _finite((row["score"] or {}).get("clip_score")),
-        "quality": _finite(row["prompt"]["quality"]),
-        "class_similarity": _finite(row["prompt"]["class_similarity"]),
-        "neighbour_similarity": _finite(row["prompt"]["neighbour_similarity"]),
+        "sample_id": sample.sample_id,
+        "prompt": sample.prompt.text,
+        "owner": names.get(sample.class_ids[0], CONTEXT) if sample.class_ids else CONTEXT,
+        "classes": [names[class_id] for class_id in sample.class_ids if class_id in names],
+        "seed": sample.seed,
+        "width": image.width if image else None,
+        "height": image.height if image else None,
+        "sha256": image.sha256 if image else None,
+        "clip_score": _finite(sample.score.clip_score if sample.score else None),
+        "quality": _finite(sample.prompt.quality),
+        "class_similarity": _finite(sample.prompt.class_similarity),
+        "neighbour_similarity": _finite(sample.prompt.neighbour_similarity),
         "labels": {name: _STATES[value] for name, value in states},
         "relabelled": relabelled is not None,
-        "kept": (relabelled or row)["outcome"]["status"] == "ok",
+        "kept": (relabelled or sample).is_ok,
     }
 
 

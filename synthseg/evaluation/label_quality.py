@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthseg.config.schema import RunConfig
 from synthseg.embedded.scenes.painter import paint
-from synthseg.records import PRESENT, UNKNOWN
+from synthseg.records import PRESENT, UNKNOWN, Sample, present
 
 
-def painted_labels(config: RunConfig, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
+def painted_labels(config: RunConfig, samples: Sequence[Sample]) -> NDArray[np.bool_]:
     """Visible classes (N, K) of painted samples, found by painting each again.
 
-    `rows` hold `seed`, `prompt.text` and the section image, whose `parameters` name size and negative prompt.
+    Of `samples` are read `seed`, `prompt.text` and, of the image, size and `parameters`, which name the negative prompt.
     """
     classes = config.class_infos()
-    found = np.zeros((len(rows), len(classes)), bool)
-    for n, row in enumerate(rows):
-        negative = json.loads(row["image"]["parameters"])["negative_prompt"]
-        width, height = row["image"]["width"], row["image"]["height"]
-        painting = paint(row["prompt"]["text"], row["seed"], width=width, height=height, negative_prompt=negative)
+    found = np.zeros((len(samples), len(classes)), bool)
+    for n, sample in enumerate(samples):
+        image = present(sample.image)
+        negative = json.loads(image.parameters)["negative_prompt"]
+        painting = paint(sample.prompt.text, sample.seed, width=image.width, height=image.height, negative_prompt=negative)
         found[n] = [info.class_id in painting.class_ids for info in classes]
     return found
 

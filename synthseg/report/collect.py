@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final
 
+import pyarrow as pa
+
 from synthseg.config.schema import RunConfig
 from synthseg.errors import CorruptData
-from synthseg.records import ABSENT, PRESENT, PROMPT_CANDIDATE, UNKNOWN
+from synthseg.records import ABSENT, CANDIDATE_SCHEMA, PRESENT, UNKNOWN, Image, Labels, Sample, candidates_from_table, from_table, present
 from synthseg.report.cut_prompts import cut_prompts_note, num_cut_prompts
 from synthseg.report.pictures import image_iou, mask_picture, read_mask, thumbnail
 from synthseg.sample_plan import CONTEXT
@@ -133,63 +135,60 @@ def collect(folder: RunFolder) -> Findings:
     )
 
 
-def _rows(folder: RunFolder, stage: Stage, notes: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """Rows of each readable shard of a stage."""
-    schema = PROMPT_CANDIDATE if stage == "prompts" else stage_schema(stage)
+def _tables(folder: RunFolder, stage: Stage, notes: list[str]) -> Iterator[pa.Table]:
+    """Each readable shard of a stage."""
+    schema = CANDIDATE_SCHEMA if stage == "prompts" else stage_schema(stage)
     markers, problems = folder.shards.survey(stage)
     notes += problems
     for name in markers:
         try:
-            yield folder.shards.read(stage, name, schema).to_pylist()
+            yield folder.shards.read(stage, name, schema)
         except CorruptData as error:
             notes.append(str(error))
 
 
 def _prompts(folder: RunFolder, notes: list[str]) -> PromptStats:
     stats = PromptStats()
-    for rows in _rows(folder, "prompts", notes):
-        for row in rows:
-            accepted = bool(row["accepted"])
-            for name, values in (
-                ("neighbour_similarity", stats.neighbour),
-                ("class_similarity", stats.class_similarity),
-                ("quality", stats.quality),
+    for table in _tables(folder, "prompts", notes):
+        for candidate in candidates_from_table(table):
+            for value, values in (
+                (candidate.neighbour_similarity, stats.neighbour),
+                (candidate.class_similarity, stats.class_similarity),
+                (candidate.quality, stats.quality),
             ):
-                if row[name] is not None and math.isfinite(row[name]):
-                    values[accepted].append(row[name])
-            stats.by_round[row["round"]][0] += 1
-            stats.by_round[row["round"]][1] += accepted
-            if not accepted:
-                stats.reasons[row["reason"] or "no reason given"] += 1
+                if value is not None and math.isfinite(value):
+                    values[candidate.accepted].append(value)
+            stats.by_round[candidate.round][0] += 1
+            stats.by_round[candidate.round][1] += candidate.accepted
+            if not candidate.accepted:
+                stats.reasons[candidate.reason or "no reason given"] += 1
     return stats
 
 
 def _images(folder: RunFolder, config: RunConfig, notes: list[str]) -> ImageStats:
     names = {info.class_id: info.name for info in config.class_infos()}
     order = [info.name for info in config.class_infos()]
-    after = {row["sample_id"]: row for rows in _rows(folder, "labels", notes) for row in rows}
+    after = {sample.sample_id: sample for table in _tables(folder, "labels", notes) for sample in from_table(table)}
     stats = ImageStats()
     quota = max(2, min(MAX_PER_CLASS, MAX_PICTURES // (len(order) + 1)))
     shown: Counter[str] = Counter()
     prompts_shown: set[str] = set()
-    for rows in _rows(folder, "images", notes):
-        for row in rows:
-            owner = names.get(row["class_ids"][0], CONTEXT) if row["class_ids"] else CONTEXT
-            relabelled = after.get(row["sample_id"])
-            outcome = relabelled["outcome"] if relabelled else row["outcome"]
-            kept = outcome["status"] == "ok"
-            score = (row["score"] or {}).get("clip_score")
-            if score is not None and math.isfinite(score):
-                (stats.kept if kept else stats.lost)[owner].append(score)
+    for table in _tables(folder, "images", notes):
+        for sample in from_table(table):
+            owner = names.get(sample.class_ids[0], CONTEXT) if sample.class_ids else CONTEXT
+            relabelled = after.get(sample.sample_id)
+            kept = (relabelled or sample).is_ok
+            if sample.score is not None and math.isfinite(sample.score.clip_score):
+                (stats.kept if kept else stats.lost)[owner].append(sample.score.clip_score)
             if relabelled:
-                _count_changes(stats, row, relabelled)
+                _count_changes(stats, sample, relabelled)
             group, limit = (owner, quota) if kept else (f"dropped {owner}", max(1, MAX_DROPPED // len(order)))
-            one_each = kept and row["prompt"]["prompt_id"] in prompts_shown
-            if row["image"] is None or row["image"]["bytes"] is None or one_each or shown[group] >= limit:
+            one_each = kept and sample.prompt.prompt_id in prompts_shown
+            if sample.image is None or sample.image.encoded is None or one_each or shown[group] >= limit:
                 continue
             shown[group] += 1
-            prompts_shown.add(row["prompt"]["prompt_id"])
-            stats.gallery.append(_picture(row, relabelled, outcome, owner, order))
+            prompts_shown.add(sample.prompt.prompt_id)
+            stats.gallery.append(_picture(sample, sample.image, relabelled, owner, order))
     stats.gallery = _arranged(stats.gallery, [*order, CONTEXT])
     return stats
 
@@ -201,34 +200,31 @@ def _arranged(pictures: list[Picture], owners: list[str]) -> list[Picture]:
     return kept + [p for row in zip_longest(*lost) for p in row if p is not None]
 
 
-def _count_changes(stats: ImageStats, row: Mapping[str, Any], relabelled: Mapping[str, Any]) -> None:
-    dropped = relabelled["outcome"]["status"] != "ok"
-    for old, new in zip(row["labels"]["label"], relabelled["labels"]["label"], strict=True):
-        stats.changes[STATES[old], DROPPED_STATE if dropped else STATES[new]] += 1
+def _count_changes(stats: ImageStats, sample: Sample, relabelled: Sample) -> None:
+    for old, new in zip(present(sample.labels).label, present(relabelled.labels).label, strict=True):
+        stats.changes[STATES[old], STATES[new] if relabelled.is_ok else DROPPED_STATE] += 1
 
 
-def _picture(
-    row: Mapping[str, Any], relabelled: Mapping[str, Any] | None, outcome: Mapping[str, Any], owner: str, order: list[str]
-) -> Picture:
+def _picture(sample: Sample, image: Image, relabelled: Sample | None, owner: str, order: list[str]) -> Picture:
+    outcome = present((relabelled or sample).outcome)
     return Picture(
-        sample_id=row["sample_id"],
+        sample_id=sample.sample_id,
         owner=owner,
-        prompt=row["prompt"]["text"],
-        uri=thumbnail(row["image"]["bytes"]),
-        status=outcome["status"],
-        reason=outcome["reason"] or outcome["error"] or "",
-        clip_score=_finite((row["score"] or {}).get("clip_score")),
-        class_similarity=_finite(row["prompt"]["class_similarity"]),
-        neighbour_similarity=_finite(row["prompt"]["neighbour_similarity"]),
-        before=_chips(row["labels"], order, owner),
-        after=_chips(relabelled["labels"], order, owner) if relabelled else [],
+        prompt=sample.prompt.text,
+        uri=thumbnail(image.encoded),
+        status=outcome.status,
+        reason=outcome.reason or outcome.error or "",
+        clip_score=_finite(sample.score.clip_score if sample.score else None),
+        class_similarity=_finite(sample.prompt.class_similarity),
+        neighbour_similarity=_finite(sample.prompt.neighbour_similarity),
+        before=_chips(sample.labels, order, owner),
+        after=_chips(relabelled.labels, order, owner) if relabelled else [],
     )
 
 
-def _chips(labels: Mapping[str, Any] | None, order: list[str], owner: str) -> list[Chip]:
+def _chips(labels: Labels | None, order: list[str], owner: str) -> list[Chip]:
     """Classes that are present or unknown, and the asked one whatever it is."""
-    vector = (labels or {}).get("label") or []
-    pairs = zip(order, vector, strict=False)
+    pairs = zip(order, labels.label if labels else (), strict=False)
     return [Chip(name, STATES[value]) for name, value in pairs if value != ABSENT or name == owner]
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthseg.errors import CorruptData
-from synthseg.records import check_schema, part_of
+from synthseg.records import check_schema, completed, part_of
 from synthseg.store.files import Files
 
 Stage = Literal["prompts", "plan", "images", "labels"]
@@ -105,7 +105,7 @@ class ShardStore:
         file = pq.ParquetFile(pa.BufferReader(content))
         check_schema(file.schema_arrow, schema, source)
         # Without Arrow's threads: one that still holds `content` while the interpreter exits aborts the process (apache/arrow#34314).
-        return file.read(columns, use_threads=False).select(_wanted(schema, columns).names)
+        return completed(file.read(columns, use_threads=False), _wanted(schema, columns))
 
     def read_all(self, stage: Stage, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
         """All published rows of a stage, in order of shard name, cut to `columns` as in `read`; an empty table when there are none."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving.state.keys import KeyStore
-from synthseg.records import PROMPT_CANDIDATE
+from synthseg.records import CANDIDATE_SCHEMA
 from synthseg.store.run_folder import RunFolder
 from tests.e2e.small import synthseg
 from tests.serving.deploy.live import live_server
@@ -22,7 +22,7 @@ def prompts(out: Path, *settings: str, **environment: str) -> list[dict[str, obj
     sets = [part for setting in (*short, *settings) for part in ("--set", setting)]
     done = synthseg("run", "--classes", "horse", "--until", "prompts", "--out", str(out), *sets, **environment)
     assert done.returncode == 0, done.stderr
-    rows: list[dict[str, object]] = RunFolder.open(str(out)).shards.read_all("prompts", PROMPT_CANDIDATE).to_pylist()
+    rows: list[dict[str, object]] = RunFolder.open(str(out)).shards.read_all("prompts", CANDIDATE_SCHEMA).to_pylist()
     return rows
 
 

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -16,8 +15,8 @@ from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
 from synthseg.machine import precision
 from synthseg.progress import SilentProgress
-from synthseg.records import PROMPT_CANDIDATE
 from synthseg.store.run_folder import RunFolder
+from tests.rows import candidate_table
 
 CONFIG = load_config("embedded", classes=["cat", "dog"])
 
@@ -95,7 +94,7 @@ def test_an_endpoint_is_not_asked_once_all_prompts_are_there(tmp_path: Path) -> 
     config = load_config("embedded", settings, classes=["cat"])
     folder = RunFolder.create(str(tmp_path), config)
     assert module._needs_prompts(config, str(tmp_path))
-    table = pa.Table.from_pylist([], schema=PROMPT_CANDIDATE)
+    table = candidate_table([])
     folder.shards.publish("prompts", shard_name(config.class_infos()[0]), table, {})
     assert not module._needs_prompts(config, str(tmp_path))
 

@@ -13,8 +13,9 @@ from synthseg.errors import UsageProblem
 from synthseg.ids import digest, image_sha256
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.classifier import load_classifier, new_classifier
-from synthseg.records import samples
+from synthseg.records import from_table
 from synthseg.store.files import _TEMPORARY
+from tests.rows import samples
 from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints
 
 SIZE = 32
@@ -52,7 +53,7 @@ def rows(count: int, num_labels: int = 2):
                 "labels": {"label": ([0, 1] if is_dog else [1, 0])[:num_labels], "probs": [0.5] * num_labels, "source": "clip"},
             }
         )
-    return samples(made, "key", "prompt", "image", "labels")
+    return from_table(samples(made, "key", "prompt", "image", "labels"))
 
 
 def test_global_batches_do_not_depend_on_the_number_of_workers(config):

@@ -20,7 +20,7 @@ from serving.engines.client import generate_texts
 from serving.state.keys import KeyStore
 from synthseg.engines.text import TextRequest
 from synthseg.progress import LineProgress
-from synthseg.records import PROMPT_CANDIDATE
+from synthseg.records import CANDIDATE_SCHEMA
 from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from tests.serving.deploy.live import live_server
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 def test_a_run_writes_its_prompts_with_it(tmp_path: Path) -> None:
     config = vllm_config(classes=["horse"])
     run_pipeline(config, str(tmp_path), verbose=False, progress=LineProgress(Console(quiet=True)), until=Stage.prompts)
-    rows = RunFolder.open(str(tmp_path)).shards.read_all("prompts", PROMPT_CANDIDATE).to_pylist()
+    rows = RunFolder.open(str(tmp_path)).shards.read_all("prompts", CANDIDATE_SCHEMA).to_pylist()
     accepted = [row for row in rows if row["accepted"]]
     assert len(rows) >= config.prompts.requests_per_round
     assert accepted

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -25,13 +25,14 @@ from synthseg.method.prompts.quality import ClassSpace, Mentions, class_prototyp
 from synthseg.method.prompts.ratings import parse_ratings, read_marks
 from synthseg.method.prompts.replies import CUT_SHORT, form_fault, parse_captions, repair, shorten, storable
 from synthseg.method.prompts.template import Kind, Slots, draw_slots
+from synthseg.records import PromptCandidate
 from synthseg.taxonomy import ClassInfo, Taxonomy
 
 Generate = Callable[[Sequence[TextRequest]], list[TextReply]]
 """Answers a batch of requests, one reply each, in order; it may spread them over any number of engines."""
 
-OnRound = Callable[[Sequence[dict[str, Any]]], None]
-"""Takes the candidate rows of a round that ended."""
+OnRound = Callable[[Sequence[PromptCandidate]], None]
+"""Takes the candidates of a round that ended."""
 
 EndedBecause = Literal["quota", "acceptance_floor", "max_rounds"]
 
@@ -44,7 +45,7 @@ _MOST_DRAWS = 8
 
 @dataclass(frozen=True, slots=True)
 class RoundReport:
-    """One round: rows written, rows accepted, refusals by reason, and the diversity of all target prompts accepted so far."""
+    """One round: candidates considered and accepted, refusals by reason, and the diversity of all target prompts accepted so far."""
 
     candidates: int
     accepted: int
@@ -56,8 +57,8 @@ class RoundReport:
 class ClassPrompts:
     """All that was considered for one class, in a fixed order, and why the class ended."""
 
-    candidates: list[dict[str, Any]]
-    """Rows of `records.PROMPT_CANDIDATE`. Bare prompts ask for the class and count towards the quota with the target ones."""
+    candidates: list[PromptCandidate]
+    """Bare prompts ask for the class and count towards the quota with the target ones."""
     rounds: list[RoundReport]
     ended_because: EndedBecause
     """`quota` only when target and context quotas are both met; else the class is short and says so."""
@@ -65,9 +66,9 @@ class ClassPrompts:
     """Delta that held for this class."""
 
     @property
-    def accepted(self) -> list[dict[str, Any]]:
-        """The accepted rows, in order of acceptance."""
-        return [row for row in self.candidates if row["accepted"]]
+    def accepted(self) -> list[PromptCandidate]:
+        """The accepted ones, in order of acceptance."""
+        return [candidate for candidate in self.candidates if candidate.accepted]
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class _ClassState:
     memory: PromptMemory
     context_memory: PromptMemory
     parents: list[_Parent] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[PromptCandidate] = field(default_factory=list)
     rounds: list[RoundReport] = field(default_factory=list)
     pass_rate: float = _FIRST_PASS_RATE
 
@@ -137,8 +138,8 @@ class PromptAgent:
         engine: str = "",
         prompt_check: PromptCheck | None = None,
     ) -> None:
-        """`classes` are those of the run (default: all): only they may stand in a row's `class_ids`. `engine` names the text engine
-        in the rows. `prompt_check` is the image engine's: what it refuses is never accepted.
+        """`classes` are those of the run (default: all): only they may stand in a candidate's `class_ids`. `engine` names the text engine
+        in the candidates. `prompt_check` is the image engine's: what it refuses is never accepted.
         """
         self._check = prompt_check or AnyPrompt()
         self._config = config.model_copy(update={"max_words": at_most(config.max_words, self._check)})
@@ -153,22 +154,22 @@ class PromptAgent:
     def run_class(self, class_info: ClassInfo, seed: int, on_round: OnRound | None = None) -> ClassPrompts:
         """Rounds for one class until its quotas, the acceptance floor or the last round. Prompts it lacks are never filled in.
 
-        `on_round` is given the candidate rows of each round as it ends.
+        `on_round` is given the candidates of each round as it ends.
         """
         state = self._open(class_info, seed)
         ended: EndedBecause = "max_rounds"
         for number in range(self._config.max_rounds):
-            num_before = len(state.rows)
+            num_before = len(state.candidates)
             state.rounds.append(self._round(state, number))
             if on_round is not None:
-                on_round(state.rows[num_before:])
+                on_round(state.candidates[num_before:])
             if not any(self._missing(state)):
                 ended = "quota"
                 break
             if self._is_dry(state.rounds):
                 ended = "acceptance_floor"
                 break
-        return ClassPrompts(state.rows, state.rounds, ended, state.delta)
+        return ClassPrompts(state.candidates, state.rounds, ended, state.delta)
 
     def _open(self, info: ClassInfo, seed: int) -> _ClassState:
         pass_rate = self._config.diversity_pass_rate
@@ -205,13 +206,13 @@ class PromptAgent:
         drafts = self._write(state, number)
         self._judge(state, number, drafts, self._missing(state))
         self._rewrite(state, number, drafts)
-        rows = self._reduce(state, number, drafts)
-        accepted = sum(row["accepted"] for row in rows)
-        if rows:
-            state.pass_rate = min(1.0, max(_LOWEST_PASS_RATE, accepted / len(rows)))
-        state.rows += rows
-        reasons = Counter(row["reason"] for row in rows if row["reason"])
-        return RoundReport(len(rows), accepted, reasons, mean_neighbour_similarity(state.memory.embeddings))
+        judged = self._reduce(state, number, drafts)
+        accepted = sum(candidate.accepted for candidate in judged)
+        if judged:
+            state.pass_rate = min(1.0, max(_LOWEST_PASS_RATE, accepted / len(judged)))
+        state.candidates += judged
+        reasons = Counter(candidate.reason for candidate in judged if candidate.reason)
+        return RoundReport(len(judged), accepted, reasons, mean_neighbour_similarity(state.memory.embeddings))
 
     # Writing
 
@@ -376,8 +377,8 @@ class PromptAgent:
 
     # Accepting
 
-    def _reduce(self, state: _ClassState, number: int, drafts: list[_Candidate]) -> list[dict[str, Any]]:
-        """Accept in slot order, each rewrite after all drafts; then write one row a candidate."""
+    def _reduce(self, state: _ClassState, number: int, drafts: list[_Candidate]) -> list[PromptCandidate]:
+        """Accept in slot order, each rewrite after all drafts."""
         ordered = drafts + [draft.rewrite for draft in drafts if draft.rewrite]
         for candidate in ordered:
             if candidate.reason or candidate.embedding is None:
@@ -393,7 +394,7 @@ class PromptAgent:
                 if candidate.kind != "context":
                     identity = prompt_id(self._asked_classes(state, candidate), candidate.text)
                     state.parents.append(_Parent(identity, candidate.slots, candidate.text))
-        return [self._row(state, number, candidate) for candidate in ordered]
+        return [self._record(state, number, candidate) for candidate in ordered]
 
     def _asked_classes(self, state: _ClassState, candidate: _Candidate) -> list[int]:
         """The class, then the run's other classes that the text names; none for a context prompt."""
@@ -402,28 +403,28 @@ class PromptAgent:
         own = state.info.class_id
         return [own, *(i for i in self._mentions.of(candidate.text) if i != own and i in self._class_ids)]
 
-    def _row(self, state: _ClassState, number: int, candidate: _Candidate) -> dict[str, Any]:
+    def _record(self, state: _ClassState, number: int, candidate: _Candidate) -> PromptCandidate:
         class_ids = self._asked_classes(state, candidate)
         fluency, realism, visibility = candidate.marks or (None, None, None)
-        return {
-            "prompt_id": prompt_id(class_ids, candidate.text),
-            "class_ids": class_ids,
-            "kind": candidate.kind,
-            "text": candidate.text,
-            "round": number,
-            "slot": candidate.slot,
-            "parent_id": candidate.parent_id,
-            "request_seed": candidate.request_seed,
-            "fluency": fluency,
-            "realism": realism,
-            "visibility": visibility,
-            "quality": candidate.quality,
-            "class_similarity": candidate.class_similarity,
-            "neighbour_similarity": candidate.neighbour_similarity,
-            "engine": self._engine,
-            "accepted": not candidate.reason,
-            "reason": candidate.reason,
-        }
+        return PromptCandidate(
+            prompt_id=prompt_id(class_ids, candidate.text),
+            class_ids=tuple(class_ids),
+            kind=candidate.kind,
+            text=candidate.text,
+            round=number,
+            slot=candidate.slot,
+            parent_id=candidate.parent_id,
+            request_seed=candidate.request_seed,
+            fluency=fluency,
+            realism=realism,
+            visibility=visibility,
+            quality=candidate.quality,
+            class_similarity=candidate.class_similarity,
+            neighbour_similarity=candidate.neighbour_similarity,
+            engine=self._engine,
+            accepted=not candidate.reason,
+            reason=candidate.reason,
+        )
 
     def _ask(self, requests: Sequence[TextRequest]) -> list[TextReply]:
         return self._generate(requests) if requests else []

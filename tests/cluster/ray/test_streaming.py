@@ -23,8 +23,9 @@ from synthseg.datasets.base import open_dataset
 from synthseg.errors import CorruptData, DiskFull, RunFailure, UsageProblem
 from synthseg.machine.heartbeat import Watch, signs
 from synthseg.machine.stacks import beat, clear, register
-from synthseg.records import sample_schema, samples
+from synthseg.records import sample_schema
 from synthseg.store.run_folder import RunFolder
+from tests.rows import samples
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipelines.stages import prompts as module
@@ -14,8 +13,9 @@ from pipelines.stages.prompts import PromptWorker, accepted_prompts, pending_cla
 from synthseg.config import load_config
 from synthseg.embedded.template_text import TemplateEngine
 from synthseg.engines.text import TextReply, TextRequest
-from synthseg.records import PROMPT_CANDIDATE
+from synthseg.records import CANDIDATE_SCHEMA
 from synthseg.store.run_folder import RunFolder
+from tests.rows import candidate_table
 
 
 def row(identity: str, accepted: bool = True, **extra: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> tuple[Any, RunFolder]:
         (cat, [row("a"), row("both"), row("no", accepted=False)], stats(10, 4, 0.5)),
         (dog, [row("both"), row("b")], stats(6, 3, 0.7)),
     ):
-        run.shards.publish("prompts", shard_name(info), pa.Table.from_pylist(rows, schema=PROMPT_CANDIDATE), measured)
+        run.shards.publish("prompts", shard_name(info), candidate_table(rows), measured)
     return config, run
 
 
@@ -53,7 +53,7 @@ def test_only_classes_without_a_shard_are_pending(tmp_path: Path) -> None:
 
 def test_a_prompt_two_classes_accepted_is_planned_once(tmp_path: Path) -> None:
     _, run = folder(tmp_path)
-    assert [prompt["prompt_id"] for prompt in accepted_prompts(run)] == ["a", "both", "b"]
+    assert [prompt.prompt_id for prompt in accepted_prompts(run)] == ["a", "both", "b"]
 
 
 def test_metrics_add_the_classes_up(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_classes_of_one_worker_wait_together_and_find_what_they_find_alone(tmp_p
         worker = PromptWorker(config, run.out, tmp_path / "stacks")
         with ThreadPoolExecutor(num_threads) as threads:
             list(threads.map(worker, pending_classes(config, run)))
-        return [run.shards.read("prompts", shard_name(info), PROMPT_CANDIDATE).to_pylist() for info in config.class_infos()]
+        return [run.shards.read("prompts", shard_name(info), CANDIDATE_SCHEMA).to_pylist() for info in config.class_infos()]
 
     monkeypatch.setattr(module, "generate_texts", answer)
     found = candidates("together", 2)

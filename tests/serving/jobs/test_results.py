@@ -11,10 +11,10 @@ from PIL import Image
 from serving.jobs import results
 from synthseg.config import load_config
 from synthseg.ids import image_sha256
-from synthseg.records import outcome, samples
 from synthseg.sample_plan import CONTEXT
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import ShardStore
+from tests.rows import outcome, samples
 
 IDS = {name: f"{number:024x}" for number, name in enumerate(("kept", "dropped", "failed", "later", "refuted"))}
 

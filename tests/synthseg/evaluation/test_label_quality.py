@@ -8,6 +8,8 @@ import pytest
 from synthseg.config.loading import load_config
 from synthseg.embedded.scenes.painter import paint
 from synthseg.evaluation.label_quality import label_quality, painted_labels
+from synthseg.records import from_table
+from tests.rows import samples
 
 
 def test_micro_scores_count_an_unknown_as_no_positive():
@@ -29,9 +31,10 @@ def test_painted_labels_are_what_the_painter_says_of_the_same_picture():
     rows = []
     for seed, text in enumerate(("a horse in a meadow", "an empty meadow", "a large cat on a sofa")):
         image = {"width": 128, "height": 128, "parameters": json.dumps({"negative_prompt": "person"})}
-        rows.append({"seed": seed, "prompt": {"text": text}, "image": image})
-    found = painted_labels(config, rows)
-    expected = [paint(row["prompt"]["text"], row["seed"], negative_prompt="person").class_ids for row in rows]
+        rows.append({"sample_id": str(seed), "class_ids": [], "ordinal": 0, "seed": seed, "prompt": {"text": text}, "image": image})
+    painted = from_table(samples(rows, "key", "prompt", "image"))
+    found = painted_labels(config, painted)
+    expected = [paint(sample.prompt.text, sample.seed, negative_prompt="person").class_ids for sample in painted]
     assert found.tolist() == [[8 in ids, 13 in ids] for ids in expected]
     assert found.any()
     assert not found[1].any()

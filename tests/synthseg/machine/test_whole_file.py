@@ -21,9 +21,10 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
 def test_what_is_raised_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_whole(target, b"old")
-    with pytest.raises(KeyboardInterrupt), whole(target) as temporary:
-        temporary.write_bytes(b"half")
-        raise KeyboardInterrupt
+    writing = whole(target)
+    writing.__enter__().write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt):
+        writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from synthseg.config import RunConfig, load_config
 from synthseg.ids import image_sha256, prompt_id
-from synthseg.records import PROMPT_CANDIDATE, outcome, samples
 from synthseg.sample_plan import plan_samples
 from synthseg.store.run_folder import RunFolder
+from tests.rows import candidate_table, candidates, outcome, samples
 
 PLACES = ("in a green meadow", "on a wet street at night", "beside a calm lake", "in heavy snow", "against a red evening sky")
 HOSTILE_PROMPT = '<script>alert("x")</script> a {{ cat }} & "friends"'
@@ -219,8 +218,8 @@ def write_run(out: Path) -> None:
     prompts = prompt_rows(config, rng)
     for info in config.class_infos():
         mine = [row for row in prompts if row["class_ids"] == [info.class_id]]
-        folder.shards.publish("prompts", info.name, pa.Table.from_pylist(mine, schema=PROMPT_CANDIDATE))
-    plan = plan_samples(config, [row for row in prompts if row["accepted"]], "painter/test")
+        folder.shards.publish("prompts", info.name, candidate_table(mine))
+    plan = plan_samples(config, candidates(row for row in prompts if row["accepted"]), "painter/test")
     folder.shards.publish("plan", "plan", plan, {"engine_digest": "painter/test"})
     images = [image_row(config, row, rng) for row in plan.to_pylist()]
     labels = [label_row(row, rng) for row in images if row["outcome"]["status"] == "ok"]

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from synthseg.errors import CorruptData
-from synthseg.records import part_of, sample_schema, samples
+from synthseg.records import part_of, sample_schema
 from synthseg.store.files import Files
 from synthseg.store.shards import ShardStore
+from tests.rows import samples
 
 SCHEMA = sample_schema("key")
 

@@ -10,10 +10,10 @@ import pytest
 from synthseg.config import load_config
 from synthseg.config.schema import RunConfig
 from synthseg.ids import image_sha256
-from synthseg.records import outcome, samples
 from synthseg.sample_plan import plan_samples
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import verify_run
+from tests.rows import candidates, outcome, samples
 
 ENGINE = "engine:1"
 
@@ -40,7 +40,7 @@ def image_row(row: dict[str, Any], index: int) -> dict[str, Any]:
 def run(tmp_path: Path) -> RunFolder:
     config = load_config("embedded", classes=["cat", "dog"])
     folder = RunFolder.create(str(tmp_path), config)
-    plan = plan_samples(config, accepted(config), ENGINE)
+    plan = plan_samples(config, candidates(accepted(config)), ENGINE)
     folder.shards.publish("plan", "plan", plan, {"engine_digest": ENGINE, "shard_size": 64})
     made = [image_row(row, i) for i, row in enumerate(plan.to_pylist())]
     publish_images(folder, made)

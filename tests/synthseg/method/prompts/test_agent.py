@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +20,7 @@ from synthseg.method.prompts.agent import ClassPrompts, PromptAgent
 from synthseg.method.prompts.diversity import mean_neighbour_similarity
 from synthseg.method.prompts.messages import read_request
 from synthseg.method.prompts.replies import REASONS
-from synthseg.records import PROMPT_CANDIDATE
+from synthseg.records import candidates_from_table, candidates_to_table
 from synthseg.taxonomy import taxonomy
 
 VOC = taxonomy("voc")
@@ -49,12 +48,12 @@ def answer(text_of: Any) -> Any:
 def test_a_class_meets_its_quotas_and_says_so(scorer: Any) -> None:
     result = PromptAgent(config(), VOC, scorer, TemplateEngine().generate, engine="e").run_class(HORSE, 1)
     assert result.ended_because == "quota"
-    kinds = [row["kind"] for row in result.accepted]
+    kinds = [candidate.kind for candidate in result.accepted]
     assert kinds.count("context") == 2
     assert len(kinds) == 14
-    assert all(row["class_ids"][0] == HORSE.class_id for row in result.accepted if row["kind"] != "context")
-    assert all(row["class_ids"] == [] for row in result.accepted if row["kind"] == "context")
-    assert {row["reason"] for row in result.candidates} <= {"", *REASONS}
+    assert all(candidate.class_ids[0] == HORSE.class_id for candidate in result.accepted if candidate.kind != "context")
+    assert all(candidate.class_ids == () for candidate in result.accepted if candidate.kind == "context")
+    assert {candidate.reason for candidate in result.candidates} <= {"", *REASONS}
     assert sum(r.candidates for r in result.rounds) == len(result.candidates)
     assert sum(r.accepted for r in result.rounds) == len(result.accepted)
     assert all(sum(r.reasons.values()) == r.candidates - r.accepted for r in result.rounds)
@@ -62,7 +61,7 @@ def test_a_class_meets_its_quotas_and_says_so(scorer: Any) -> None:
 
 def test_accepted_prompts_are_apart_by_delta(scorer: Any) -> None:
     result = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 1)
-    embedded = scorer.embed_texts([row["text"] for row in result.accepted if row["kind"] != "context"])
+    embedded = scorer.embed_texts([candidate.text for candidate in result.accepted if candidate.kind != "context"])
     cosines = embedded @ embedded.T
     np.fill_diagonal(cosines, -1)
     assert cosines.max() < result.diversity_threshold
@@ -83,12 +82,11 @@ def test_the_same_set_whoever_answers_in_whatever_order(scorer: Any) -> None:
     assert agent.run_class(HORSE, 4) != alone
 
 
-def test_rows_fit_the_record(scorer: Any) -> None:
-    rows = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 1).candidates
-    table = pa.Table.from_pylist(rows, schema=PROMPT_CANDIDATE)
-    assert set(rows[0]) == set(PROMPT_CANDIDATE.names)
-    assert len({(r["round"], r["slot"]) for r in rows}) == table.num_rows
-    accepted = [r["prompt_id"] for r in rows if r["accepted"]]
+def test_candidates_fit_the_record(scorer: Any) -> None:
+    found = PromptAgent(config(), VOC, scorer, TemplateEngine().generate).run_class(HORSE, 1).candidates
+    assert candidates_to_table(candidates_from_table(candidates_to_table(found))).equals(candidates_to_table(found))
+    assert len({(candidate.round, candidate.slot) for candidate in found}) == len(found)
+    accepted = [candidate.prompt_id for candidate in found if candidate.accepted]
     assert len(set(accepted)) == len(accepted)
 
 
@@ -117,11 +115,11 @@ def test_a_refused_caption_is_rewritten_once_with_the_reason(scorer: Any) -> Non
 
     agent = PromptAgent(config(prompts_per_class=2, context_prompts_per_class=0, max_rounds=1), VOC, scorer, answer(write))
     result = agent.run_class(HORSE, 1)
-    first = [row for row in result.candidates if not row["parent_id"]]
-    again = [row for row in result.candidates if row["parent_id"]]
-    assert {row["reason"] for row in first} == {"class_missing"}
-    assert {row["parent_id"] for row in again} <= {row["prompt_id"] for row in first}
-    assert any(row["accepted"] for row in again)
+    first = [candidate for candidate in result.candidates if not candidate.parent_id]
+    again = [candidate for candidate in result.candidates if candidate.parent_id]
+    assert {candidate.reason for candidate in first} == {"class_missing"}
+    assert {candidate.parent_id for candidate in again} <= {candidate.prompt_id for candidate in first}
+    assert any(candidate.accepted for candidate in again)
     assert sum("did not name the horse" in s for s in seen) == len(again) <= len(first)
 
 
@@ -139,10 +137,10 @@ def test_low_marks_refuse_a_caption(scorer: Any) -> None:
 def test_later_rounds_expand_accepted_prompts(scorer: Any) -> None:
     agent = PromptAgent(config(prompts_per_class=20, requests_per_round=6), VOC, scorer, TemplateEngine().generate)
     result = agent.run_class(HORSE, 1)
-    accepted = {row["prompt_id"]: row["round"] for row in result.accepted}
-    expanded = [row for row in result.candidates if row["round"] and row["parent_id"] in accepted]
+    accepted = {candidate.prompt_id: candidate.round for candidate in result.accepted}
+    expanded = [candidate for candidate in result.candidates if candidate.round and candidate.parent_id in accepted]
     assert expanded
-    assert all(accepted[row["parent_id"]] < row["round"] for row in expanded)
+    assert all(accepted[candidate.parent_id] < candidate.round for candidate in expanded)
 
 
 def test_several_candidates_a_request(scorer: Any) -> None:
@@ -155,7 +153,7 @@ def test_several_candidates_a_request(scorer: Any) -> None:
 def test_class_ids_hold_only_classes_of_the_run(scorer: Any) -> None:
     caption = json.dumps({"caption": "A horse with a dog and a cat at the farm"})
     agent = PromptAgent(config(context_prompts_per_class=0), VOC, scorer, answer(lambda r: caption), classes=VOC.select(["horse", "cat"]))
-    assert agent.run_class(HORSE, 1).accepted[0]["class_ids"] == [13, 8]
+    assert agent.run_class(HORSE, 1).accepted[0].class_ids == (13, 8)
 
 
 @settings(max_examples=30, deadline=None)
@@ -169,8 +167,8 @@ def test_any_text_is_survived_and_accounted_for(texts: list[str]) -> None:
     small = config(prompts_per_class=3, requests_per_round=2, max_rounds=2, calibration_draws=4)
     result: ClassPrompts = PromptAgent(small, VOC, HashedScorer(64), babble).run_class(HORSE, 1)
     assert result.ended_because != "quota"
-    pa.Table.from_pylist(result.candidates, schema=PROMPT_CANDIDATE)
-    assert all(row["reason"] in REASONS for row in result.candidates if not row["accepted"])
+    candidates_to_table(result.candidates)
+    assert all(candidate.reason in REASONS for candidate in result.candidates if not candidate.accepted)
 
 
 def test_rounds_are_shown_as_they_end(scorer: Any) -> None:
@@ -198,12 +196,12 @@ def test_what_the_image_engine_refuses_is_never_accepted_and_is_counted(scorer: 
     sheep = VOC.by_id(17)
     changes = config(prompts_per_class=1, context_prompts_per_class=2, max_rounds=2)
     loose = PromptAgent(changes, VOC, scorer, answer(write)).run_class(sheep, 4)
-    assert any(row["accepted"] for row in loose.candidates), "without the check the hut is a good context prompt"
+    assert any(candidate.accepted for candidate in loose.candidates), "without the check the hut is a good context prompt"
     asked.clear()
     result = PromptAgent(changes, VOC, scorer, answer(write), prompt_check=PainterPromptCheck()).run_class(sheep, 4)
     assert not result.accepted
-    refused = [row for row in result.candidates if row["kind"] == "context"]
-    assert {row["reason"] for row in refused} == {"unpaintable"}
+    refused = [candidate for candidate in result.candidates if candidate.kind == "context"]
+    assert {candidate.reason for candidate in refused} == {"unpaintable"}
     assert sum(report.reasons["unpaintable"] for report in result.rounds) == len(refused)
     assert any("named no place that can be painted. Write it again: " in text for text in asked)
 
@@ -217,7 +215,7 @@ def test_whatever_the_agent_accepts_the_painter_paints(info: Any, seed: int) -> 
     agent = PromptAgent(changes, VOC, HashedScorer(512), TemplateEngine().generate, prompt_check=PainterPromptCheck())
     result = agent.run_class(info, seed)
     assert result.accepted
-    requests = [ImageRequest(row["text"], 1, 32, 32) for row in result.accepted]
+    requests = [ImageRequest(candidate.text, 1, 32, 32) for candidate in result.accepted]
     assert all(isinstance(image, GeneratedImage) for image in PainterEngine().generate(requests))
 
 
@@ -227,22 +225,22 @@ def test_a_place_that_the_image_engine_knows_is_asked_for(scorer: Any) -> None:
         config(prompts_per_class=1, context_prompts_per_class=3), VOC, scorer, TemplateEngine().generate, prompt_check=PainterPromptCheck()
     )
     result = agent.run_class(VOC.by_id(17), 4)
-    contexts = [row for row in result.candidates if row["kind"] == "context"]
+    contexts = [candidate for candidate in result.candidates if candidate.kind == "context"]
     assert contexts
-    assert all(row["reason"] != "unpaintable" for row in contexts)
+    assert all(candidate.reason != "unpaintable" for candidate in contexts)
 
 
 def test_a_caption_is_as_long_as_the_image_engine_reads(scorer: Any) -> None:
     long = json.dumps({"caption": "A brown horse galloping quickly over dry yellow grass by the barn and a tree near the lake"})
     changes = config(context_prompts_per_class=0, bare_share=0, max_rounds=1, max_words=30)
     texts = PromptAgent(changes, VOC, scorer, answer(lambda r: long)).run_class(HORSE, 1).candidates
-    assert {len(row["text"].split()) for row in texts} == {18}
+    assert {len(candidate.text.split()) for candidate in texts} == {18}
     texts = (
         PromptAgent(changes, VOC, scorer, answer(lambda r: long), prompt_check=PainterPromptCheck(max_words=12))
         .run_class(HORSE, 1)
         .candidates
     )
-    assert {row["text"] for row in texts} == {"A brown horse galloping quickly over dry yellow grass by the barn"}
+    assert {candidate.text for candidate in texts} == {"A brown horse galloping quickly over dry yellow grass by the barn"}
 
 
 def cut(text_of: Any, marks: str = "[5,5,5]") -> Any:

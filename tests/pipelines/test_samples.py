@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from pipelines.label_metrics import label_metrics
-from pipelines.stages.images import final_labels, kept_samples, training_samples
+from pipelines.samples import final_labels, kept_samples, training_samples
 from synthseg.config import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.engines.registry import build_image_engine
 from synthseg.ids import canonical_json
-from synthseg.records import outcome, samples
+from synthseg.records import present
 from synthseg.sample_plan import image_parameters, plan_samples
 from synthseg.store.run_folder import RunFolder
+from tests.rows import candidates, outcome, samples
 
 ENDS = ("ok", "dropped", "failed", "ok")
 """What selection decides for the four samples."""
@@ -21,7 +22,7 @@ CONFIG = load_config("embedded", ["images.images_per_prompt=4"], classes=["cat",
 
 
 def published(row: dict[str, Any], end: str, encoded: bytes) -> dict[str, Any]:
-    made = {**row, "outcome": outcome(end, "images")}  # type: ignore[arg-type]
+    made = {**row, "outcome": outcome(end, "images")}
     if end != "failed":
         size = {"width": CONFIG.images.width, "height": CONFIG.images.height}
         made["image"] = {"bytes": encoded, **size, "sha256": "", "engine": "", "parameters": canonical_json(image_parameters(CONFIG))}
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder.create(str(tmp_path), CONFIG)
     prompt = {"prompt_id": "p", "text": "a photo of a cat", "class_ids": [8], "round": 0, "parent_id": "", "quality": 1.0}
     prompt |= {"class_similarity": 1.0, "neighbour_similarity": 0.0, "engine": "template"}
-    rows = plan_samples(CONFIG, [prompt], "engine:1").to_pylist()
+    rows = plan_samples(CONFIG, candidates([prompt]), "engine:1").to_pylist()
     requests = [ImageRequest(row["prompt"]["text"], row["seed"], CONFIG.images.width, CONFIG.images.height) for row in rows]
     encoded = [image.encoded for image in build_image_engine(CONFIG).generate(requests) if isinstance(image, GeneratedImage)]
     made = [published(*parts) for parts in zip(rows, ENDS, encoded, strict=True)]
@@ -55,15 +56,15 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_the_classifier_learns_from_what_selection_kept(folder: RunFolder) -> None:
     kept = kept_samples(folder)
-    assert kept.column_names == ["sample_id", "class_ids", "ordinal", "seed", "prompt", "image", "labels"]
-    assert kept.column("ordinal").to_pylist() == [0, 3]
-    assert kept_samples(folder, ["image.width"]).to_pylist() == [{"image": {"width": CONFIG.images.width}}] * 2
+    assert [sample.ordinal for sample in kept] == [0, 3]
+    assert {(s.class_ids, s.prompt.text, present(s.labels).label) for s in kept} == {((8,), "a photo of a cat", (1, -1))}
+    assert [present(sample.image).width for sample in kept_samples(folder, ["image.width"])] == [CONFIG.images.width] * 2
 
 
 def test_the_segmenter_learns_from_what_relabelling_left(folder: RunFolder) -> None:
-    kept = kept_samples(folder).to_pylist()
-    assert final_labels(folder) == {kept[0]["sample_id"]: [1, 0]}
-    assert [(s.encoded, s.label) for s in training_samples(folder)] == [(kept[0]["image"]["bytes"], (1, 0))]
+    kept = kept_samples(folder)
+    assert final_labels(folder) == {kept[0].sample_id: (1, 0)}
+    assert [(s.encoded, s.label) for s in training_samples(folder)] == [(present(kept[0].image).encoded, (1, 0))]
 
 
 def test_both_kinds_of_labels_are_measured_on_the_same_samples(folder: RunFolder) -> None:
@@ -74,4 +75,4 @@ def test_both_kinds_of_labels_are_measured_on_the_same_samples(folder: RunFolder
 
 def test_a_run_without_images_has_nothing_to_learn_from(tmp_path: Path) -> None:
     run = RunFolder.create(str(tmp_path), CONFIG)
-    assert (kept_samples(run).num_rows, training_samples(run), label_metrics(CONFIG, run)) == (0, [], {})
+    assert (kept_samples(run), training_samples(run), label_metrics(CONFIG, run)) == ([], [], {})
