@@ -10,6 +10,7 @@ class Stage(StrEnum):
 
     prompts = "prompts"
     images = "images"
+    classifier = "classifier"
     relabel = "relabel"
     segmenter = "segmenter"
     evaluate = "evaluate"

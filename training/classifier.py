@@ -30,7 +30,7 @@ from synthseg.image_codec import decode_rgb
 from synthseg.machine.stacks import stacks_folder
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.augment import change_looks
-from synthseg.method.networks.classifier import Image, PatchClassifier, new_classifier, to_batch
+from synthseg.method.networks.classifier import Image, PatchClassifier, fold_name, new_classifier, to_batch
 from synthseg.records import Sample, present
 from training.loop import (
     Curves,
@@ -102,7 +102,7 @@ def train_classifier(config: RunConfig, samples: Sequence[Sample], out_dir: Path
 
 def checkpoint_path(out_dir: Path, fold: int) -> Path:
     """Where the model of `fold` lies."""
-    return out_dir / f"fold-{fold}.safetensors"
+    return out_dir / fold_name(fold)
 
 
 def fold_data(config: RunConfig, samples: Sequence[Sample]) -> FoldData:

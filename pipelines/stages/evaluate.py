@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,18 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from cluster.ray.streaming import StageWorker
+from pipelines.context import RunContext
+from pipelines.session import check_room
+from pipelines.stages.segmenter import DECODER
 from synthseg.config.schema import RunConfig
-from synthseg.datasets.base import open_dataset, to_class_order
+from synthseg.datasets.base import num_samples, open_dataset, to_class_order
 from synthseg.errors import CorruptData
 from synthseg.evaluation.average_precision import mean_average_precision
 from synthseg.evaluation.confusion import ConfusionMatrix
 from synthseg.image_codec import encode_png
 from synthseg.machine.precision import used_here
 from synthseg.machine.stacks import register
-from synthseg.progress import Progress
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 
 CHUNK = 8
@@ -30,10 +31,6 @@ CHUNK = 8
 NUM_SHOWN = 12
 """Images whose masks are kept for the report."""
 ASSETS = "report_assets"
-SEGMENTER = "decoder.safetensors"
-"""Name of the trained decoder below OUT/segmenter."""
-
-Stream = Callable[[Callable[..., StageWorker], dict[str, Any], list[pa.Table]], Iterator[dict[str, Any]]]
 
 
 class EvaluationWorker:
@@ -52,8 +49,8 @@ class EvaluationWorker:
         self._dataset = open_dataset(config.evaluation.dataset, config)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         parts = load_frozen(config, device)
-        with self._folder.files.local_copy("segmenter", SEGMENTER) as folder:
-            self._segmenter = Segmenter.load(folder / SEGMENTER, config, device, parts)
+        with self._folder.files.local_copy("segmenter", DECODER) as folder:
+            self._segmenter = Segmenter.load(folder / DECODER, config, device, parts)
         self._control = TrainingFree(parts, config.segmenter)
         with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
             self._classifiers = [load_classifier(path, config, device) for path in sorted(folder.glob(CHECKPOINTS))]
@@ -97,24 +94,34 @@ class EvaluationWorker:
         return kept
 
 
-def evaluate_run(config: RunConfig, folder: RunFolder, num_images: int, stream: Stream, progress: Progress) -> dict[str, Any]:
+def run(context: RunContext) -> None:
+    """Measure segmenter, classifier and training-free control on the evaluation split."""
+    num_images = num_samples(context.config.evaluation.dataset, context.config)
+    with context.timed(Stage.evaluate, num_images):
+        check_room(context.config, Stage.evaluate)
+        measured = measure(context, num_images)
+    context.folder.update_metrics(measured)
+
+
+def measure(context: RunContext, num_images: int) -> dict[str, Any]:
     """Metrics of the run's trained models on `evaluation.dataset`: one global confusion matrix each, background included.
 
     CorruptData when a sample cannot be read, and when no mask holds any of the run's classes.
     """
+    config, folder = context.config, context.folder
     chunks = [pa.table({"index": list(range(start, min(start + CHUNK, num_images)))}) for start in range(0, num_images, CHUNK)]
     matrices = {name: ConfusionMatrix(len(config.classes)) for name in ("segmenter", "control")}
     probabilities: list[list[float]] = []
     present: list[list[bool]] = []
     shown: list[dict[str, str]] = []
-    for result in stream(EvaluationWorker, {"out": folder.out}, chunks):
-        folder.note_precision("evaluate", [result["precision"]])
+    for result in context.stream(Stage.evaluate, EvaluationWorker, {}, chunks):
+        folder.note_precision(Stage.evaluate, [result["precision"]])
         for name, matrix in matrices.items():
             matrix.merge(np.asarray(result["matrices"][name], np.int64))
         probabilities += result["probabilities"]
         present += result["present"]
         shown += result["shown"]
-        progress.advance("evaluate", ok=result["count"])
+        context.progress.advance(Stage.evaluate, ok=result["count"])
     if not any(map(any, present)):
         # Masks of 0 and 255 alone, for example: background would be all that is measured, and look like a success.
         raise CorruptData(

@@ -14,11 +14,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.deploy.build import image_handle
-from serving.engines.client import stream_images
+from pipelines.context import RunContext
+from pipelines.invariance import note_invariance
+from pipelines.session import check_room
+from pipelines.stages.prompts import accepted_prompts
+from serving.deploy.build import deploy_engines, image_app, image_handle, release
+from serving.engines.client import engine_digest, stream_images
 from synthseg.config.schema import RunConfig
 from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageRequest
 from synthseg.engines.registry import build_scorer
+from synthseg.errors import RunFailure, UsageProblem
 from synthseg.ids import canonical_json, image_sha256
 from synthseg.image_codec import decode_rgb
 from synthseg.machine.precision import used_here
@@ -29,14 +34,13 @@ from synthseg.method.labels.selection import UNSAFE, select
 from synthseg.records import Image, Labels, Outcome, PromptCandidate, Sample, Score, from_table, outcome_stats, to_table
 from synthseg.report.cut_prompts import CUT_PROMPTS
 from synthseg.sample_plan import image_parameters, plan_samples, plan_shards
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
 
 if TYPE_CHECKING:
     pass
-
-STAGE = "images"
 
 
 class ImageWorker:
@@ -60,7 +64,7 @@ class ImageWorker:
         marker = self._folder.shards.marker("images", name)
         if marker is None:
             started = time.monotonic()
-            self._folder.worker_event("shard_started", stage=STAGE, shard=name)
+            self._folder.worker_event("shard_started", stage=Stage.images, shard=name)
             made, num_cut = self._make(from_table(shard.drop_columns("shard")))
             stats = {**outcome_stats(made), CUT_PROMPTS: num_cut, "seconds": time.monotonic() - started}
             table = to_table(made, "key", "prompt", "image", "score", "labels", "outcome")
@@ -103,7 +107,7 @@ class ImageWorker:
         return [
             next(scored)
             if isinstance(result, GeneratedImage)
-            else replace(sample, outcome=Outcome("failed", STAGE, error=result.error, retryable=result.retryable))
+            else replace(sample, outcome=Outcome("failed", Stage.images, error=result.error, retryable=result.retryable))
             for sample, result in zip(planned, results, strict=True)
         ]
 
@@ -142,10 +146,39 @@ class ImageWorker:
                         reason=reason,
                     ),
                     labels=Labels(tuple(labels[n].tolist()), probs, "clip"),
-                    outcome=Outcome("dropped" if reason else "ok", STAGE, reason=reason),
+                    outcome=Outcome("dropped" if reason else "ok", Stage.images, reason=reason),
                 )
             )
         return scored
+
+
+def run(context: RunContext) -> None:
+    """Plan the samples, then paint, score and select every shard that is not published.
+
+    RunFailure without a prompt; UsageProblem when the images were planned with another engine.
+    """
+    config, folder = context.config, context.folder
+    accepted = accepted_prompts(folder)
+    if not accepted:
+        raise RunFailure("prompts: no prompt was accepted; lower prompts.min_quality or raise prompts.max_rounds")
+    if folder.shards.marker("plan", "plan") and not pending_shards(config, folder):
+        return
+    planned = len(accepted) * config.images.images_per_prompt
+    with context.timed(Stage.images, planned):
+        check_room(config, Stage.images)
+        deploy_engines(config, text=False, image=True)
+        digest = engine_digest(image_handle(config))
+        ensure_plan(config, folder, accepted, digest)
+        check_engine(folder, digest)
+        note_invariance(config, folder)
+        folder.shards.discard_unpublished("images")
+        pending = pending_shards(config, folder)
+        context.progress.advance(Stage.images, ok=planned - sum(shard.num_rows for shard in pending))
+        for told in context.stream(Stage.images, ImageWorker, {}, pending):
+            folder.event("shard_published", stage=Stage.images, shard=told["shard"])
+            folder.note_precision(Stage.images, [told["precision"]])
+            context.progress.advance(Stage.images, **told["stats"]["outcomes"])
+        release(image_app(config))
 
 
 def ensure_plan(config: RunConfig, folder: RunFolder, accepted: list[PromptCandidate], engine_digest: str) -> None:
@@ -167,3 +200,14 @@ def pending_shards(config: RunConfig, folder: RunFolder) -> list[pa.Table]:
         for name, table in shards
         if name not in published
     ]
+
+
+def check_engine(folder: RunFolder, digest: str) -> None:
+    """UsageProblem when the images were planned with another image engine than that of `digest`."""
+    marker = folder.shards.marker("plan", "plan")
+    planned = marker.stats["engine_digest"] if marker else digest
+    if planned != digest:
+        raise UsageProblem(
+            f"out: '{folder.out}' was planned with image engine {planned}, this installation has {digest}; "
+            "finish it with the version that began it, or use another --out"
+        )

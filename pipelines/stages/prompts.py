@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from serving.deploy.build import text_handle
+from pipelines.context import RunContext
+from pipelines.session import check_room
+from serving.deploy.build import deploy_engines, release, text_app, text_handle
 from serving.engines.client import generate_texts
 from synthseg.config.schema import RunConfig
 from synthseg.embedded.template_text import TemplateEngine
@@ -22,6 +24,7 @@ from synthseg.machine.stacks import beat, register
 from synthseg.method.prompts.agent import ClassPrompts, Generate, PromptAgent
 from synthseg.method.prompts.diversity import mean_neighbour_similarity
 from synthseg.records import CANDIDATE_SCHEMA, PromptCandidate, candidates_from_table, candidates_to_table
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import ClassInfo, taxonomy
 
@@ -106,6 +109,21 @@ class PromptWorker:
             "num_compared": num_compared,
             "mean_neighbour_similarity": similarity,
         }
+
+
+def run(context: RunContext) -> None:
+    """Ask the agent for the prompts of every class that has none yet."""
+    config = context.config
+    pending = pending_classes(config, context.folder)
+    if pending:
+        each = config.prompts.prompts_per_class + config.prompts.context_prompts_per_class
+        with context.timed(Stage.prompts, len(pending) * each):
+            check_room(config, Stage.prompts)
+            deploy_engines(config, text=True, image=False)
+            for told in context.stream(Stage.prompts, PromptWorker, {}, pending, CLASSES_AT_ONCE):
+                context.progress.advance(Stage.prompts, ok=told["agent"]["accepted"])
+            release(text_app(config))
+    context.folder.update_metrics(prompt_metrics(config, context.folder))
 
 
 def pending_classes(config: RunConfig, folder: RunFolder) -> list[pa.Table]:

@@ -10,30 +10,32 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from pipelines.context import RunContext
+from pipelines.label_metrics import label_metrics
+from pipelines.session import check_room
 from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
 from synthseg.machine.precision import used_here
 from synthseg.machine.stacks import register
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.labels.relabel import relabel
-from synthseg.method.networks.classifier import CHECKPOINTS, load_classifier
+from synthseg.method.networks.classifier import CHECKPOINTS, fold_name, load_classifier
 from synthseg.records import Labels, Outcome, Sample, from_table, outcome_stats, present, to_table
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
-
-STAGE = "relabel"
 
 
 class RelabelWorker:
     """Relabels the kept samples of one images shard into the labels shard of the same name."""
 
-    def __init__(self, config: RunConfig, out: str, checkpoints: list[str], stacks: Path) -> None:
+    def __init__(self, config: RunConfig, out: str, stacks: Path) -> None:
         register(stacks)
         self._config = config
         self._folder = RunFolder(out)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with self._folder.files.local_copy("classifier", CHECKPOINTS) as folder:
-            self._models = [load_classifier(folder / name, config, device) for name in checkpoints]
+            self._models = [load_classifier(folder / fold_name(fold), config, device) for fold in range(config.classifier.folds)]
 
     def __call__(self, shard: pa.Table) -> dict[str, Any]:
         """Relabels the shard named in `shard`; its name and stats."""
@@ -65,10 +67,25 @@ class RelabelWorker:
             replace(
                 sample,
                 labels=Labels(tuple(result.label[i].tolist()), tuple(result.probs[i].tolist()), f"classifier/{folds[i]}"),
-                outcome=Outcome("dropped", STAGE, reason="refuted") if result.dropped[i] else Outcome("ok", STAGE),
+                outcome=Outcome("dropped", Stage.relabel, reason="refuted") if result.dropped[i] else Outcome("ok", Stage.relabel),
             )
             for i, sample in enumerate(samples)
         ]
+
+
+def run(context: RunContext) -> None:
+    """Let the fold models relabel every kept sample that has no final labels yet."""
+    folder = context.folder
+    if pending := pending_shards(folder):
+        markers = folder.shards.markers("images")
+        num_kept = sum(markers[shard.column("shard")[0].as_py()].stats["outcomes"].get("ok", 0) for shard in pending)
+        with context.timed(Stage.relabel, num_kept):
+            check_room(context.config, Stage.relabel)
+            for told in context.stream(Stage.relabel, RelabelWorker, {}, pending):
+                folder.event("shard_published", stage="labels", shard=told["shard"])
+                folder.note_precision(Stage.relabel, [told["precision"]])
+                context.progress.advance(Stage.relabel, **told["stats"]["outcomes"])
+    folder.update_metrics({"labels": label_metrics(context.config, folder)})
 
 
 def pending_shards(folder: RunFolder) -> list[pa.Table]:

@@ -12,8 +12,9 @@ import ray
 
 from cluster.ray.start import cluster_room
 from cluster.ray.streaming import run_stage
-from pipelines import run as module
+from pipelines.context import RunContext
 from pipelines.session import check_room
+from pipelines.stages import images, prompts
 from synthseg.config import load_config
 from synthseg.errors import UsageProblem
 from synthseg.machine.sizing.placement import stage_wishes
@@ -27,23 +28,23 @@ TWO_GPUS = load_config("voc", ["execution.num_gpus_per_replica=1"])
 
 def test_a_stage_that_cannot_fit_ends_before_its_engines_are_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.session.cluster_room", lambda: ROOM)
-    monkeypatch.setattr(module, "deploy_engines", lambda *_, **__: pytest.fail("engines were deployed"))
-    monkeypatch.setattr(module.prompts, "accepted_prompts", lambda folder: [{}])
-    run = module._Run(TWO_GPUS, RunFolder.create(str(tmp_path), TWO_GPUS), SilentProgress())
-    for name, stage in (("prompts", run.prompts), ("images", run.images)):
+    monkeypatch.setattr(images, "accepted_prompts", lambda folder: [{}])
+    context = RunContext(TWO_GPUS, RunFolder.create(str(tmp_path), TWO_GPUS), SilentProgress())
+    for name, stage in (("prompts", prompts), ("images", images)):
+        monkeypatch.setattr(stage, "deploy_engines", lambda *_, **__: pytest.fail("engines were deployed"))
         with pytest.raises(
             UsageProblem, match=rf"^execution\.workers = 1: stage {name} needs 2 GPU at once \(.*\) and there are 1; lower "
         ):
-            stage()
+            stage.run(context)
 
 
 def test_workers_get_the_share_of_their_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(module, "run_stage", lambda *_, num_gpus, **__: seen.append(num_gpus))
+    monkeypatch.setattr("pipelines.context.run_stage", lambda *_, num_gpus, **__: seen.append(num_gpus))
     config = load_config("voc")
-    run = module._Run(config, RunFolder.create(str(tmp_path), config), SilentProgress())
+    context = RunContext(config, RunFolder.create(str(tmp_path), config), SilentProgress())
     for stage in (Stage.prompts, Stage.images, Stage.relabel, Stage.evaluate):
-        run.stream(stage, lambda: None, {}, [pa.table({"shard": ["a"]})])  # type: ignore[arg-type, return-value]
+        context.stream(stage, lambda: None, {}, [pa.table({"shard": ["a"]})])  # type: ignore[arg-type, return-value]
     assert seen == [0.2, 0.2, 1, 1]
 
 
@@ -83,6 +84,6 @@ def test_a_replica_and_its_worker_share_one_gpu(one_gpu: None, tmp_path: Path) -
 
 
 def test_what_an_autoscaler_may_add_counts(one_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.ray.start.ray_state.get_max_resources_from_cluster_config", lambda: {"GPU": 8, "CPU": 2})
+    monkeypatch.setattr("cluster.ray.compat.state.get_max_resources_from_cluster_config", lambda: {"GPU": 8, "CPU": 2})
     assert (cluster_room()["GPU"], cluster_room()["CPU"]) == (8, 4)
     check_room(TWO_GPUS, Stage.images)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines import run as module
+from pipelines.context import RunContext
 from pipelines.stages.prompts import shard_name
 from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
@@ -21,12 +22,12 @@ from tests.rows import candidate_table
 CONFIG = load_config("embedded", classes=["cat", "dog"])
 
 
-def start(out: str) -> module._Run:
-    return module._Run(CONFIG, RunFolder.create(out, CONFIG), SilentProgress())
+def start(out: str) -> RunContext:
+    return RunContext(CONFIG, RunFolder.create(out, CONFIG), SilentProgress())
 
 
 @pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> module._Run:
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     """A start of a run in an object store, on a machine with an empty scratch folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return start(f"memory://{uuid.uuid4().hex}/run")
@@ -37,7 +38,7 @@ def test_a_local_run_trains_in_its_own_folder(tmp_path: Path) -> None:
         assert folder == tmp_path / "classifier"
 
 
-def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: module._Run, tmp_path: Path) -> None:
+def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: RunContext, tmp_path: Path) -> None:
     files = remote.folder.files
     with remote.training_folder("classifier") as folder:
         (folder / "fold-0.safetensors").write_bytes(b"zero")
@@ -50,7 +51,7 @@ def test_a_remote_run_brings_its_training_back_and_finds_it_again(remote: module
     assert files.read("classifier/fold-1.safetensors") == b"new"
 
 
-def test_what_did_not_change_is_not_written_again(remote: module._Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_change_is_not_written_again(remote: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     files = remote.folder.files
     files.write("segmenter/state.pt", b"state")
     written: list[str] = []
@@ -60,7 +61,7 @@ def test_what_did_not_change_is_not_written_again(remote: module._Run, monkeypat
     assert written == ["segmenter/curves.jsonl"]
 
 
-def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: module._Run) -> None:
+def test_a_killed_training_goes_on_from_what_it_left_on_this_machine(remote: RunContext) -> None:
     def killed() -> None:
         with remote.training_folder("segmenter") as folder:
             (folder / "state.pt").write_bytes(b"half")
@@ -139,12 +140,12 @@ def test_it_is_found_out_before_a_run_goes_on(evaluates: bool, split: RunConfig,
 
 
 def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(run: module._Run) -> None:
+    def full(run: RunContext) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")
 
     monkeypatch.setattr(module, "weights_digests", lambda config: {"scoring.model": "the same"})
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: nullcontext())
-    monkeypatch.setattr(module._Run, "prompts", full)
+    monkeypatch.setattr(RunContext, "prompts", full)
     with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/ray/session'; free some and run the same command again$"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
 

@@ -45,6 +45,11 @@ Image = NDArray[np.uint8]
 """RGB, (H, W, 3)."""
 
 
+def fold_name(fold: int) -> str:
+    """Name of the trained model of `fold`; `CHECKPOINTS` is the pattern of all."""
+    return f"fold-{fold}.safetensors"
+
+
 class PatchClassifier(nn.Module):
     """A timm vision transformer without its class token, and one linear layer over its patch tokens."""
 

@@ -1,0 +1,23 @@
+"""Stage `classifier`: the patch classifiers are trained out of fold on the images that selection kept."""
+
+from __future__ import annotations
+
+from pipelines.context import RunContext
+from pipelines.samples import kept_samples
+from pipelines.session import check_room
+from pipelines.stages import relabel
+from synthseg.stages import Stage
+
+
+def run(context: RunContext) -> None:
+    """Train the fold models that are not finished."""
+    from training.classifier import train_classifier
+
+    config, folder = context.config, context.folder
+    if relabel.pending_shards(folder):
+        check_room(config, Stage.classifier)
+    with context.training_folder("classifier") as out, context.timed(Stage.classifier, config.classifier.folds):
+        trained = train_classifier(config, kept_samples(folder), out, config.execution.workers)
+        context.progress.advance(Stage.classifier, ok=config.classifier.folds)
+    folder.note_precision(Stage.classifier, trained.precision)
+    folder.update_metrics({"classifier": {"curve": trained.curve}})
