@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
@@ -19,7 +20,7 @@ INVARIANCE = "invariance"
 class _Replicas:
     """The replicas as one engine. A list that is handed over at once is in their queue before a batch is formed of it."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage | GenerationFailure]:

@@ -327,7 +327,9 @@ def _row(record: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _sample(row: dict[str, Any]) -> Sample:
-    sections = {name: _record(_SECTIONS[name][0], value) for name, value in row.items() if name in _SECTIONS and value is not None}
+    sections: dict[str, Any] = {
+        name: _record(_SECTIONS[name][0], value) for name, value in row.items() if name in _SECTIONS and value is not None
+    }
     return _record(Sample, {**row, **sections})
 
 

@@ -73,8 +73,8 @@ def reframe(image: Image, width: int, height: int, strength: AugmentStrength, rn
         map_x, map_y = map_x + bend[..., 0], map_y + bend[..., 1]
     shrinking = span_x > 1.5 * width
     if shrinking:
-        image = cv2.blur(image, (2, 2))
-    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        image = np.asarray(cv2.blur(image, (2, 2)), np.uint8)
+    return np.asarray(cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 
 
 def recolor(image: Image, strength: AugmentStrength, rng: np.random.Generator) -> tuple[Image, bool]:
@@ -94,7 +94,7 @@ def recolor(image: Image, strength: AugmentStrength, rng: np.random.Generator) -
     contrast, brightness = 1 + far * float(rng.uniform(-0.4, 0.4)), far * float(rng.uniform(-35, 35))
     matrix = contrast * matrix
     offset = np.full((3, 1), 128 * (1 - contrast) + brightness)
-    changed = cv2.transform(image, np.hstack([matrix, offset]).astype(np.float32))
+    changed = np.asarray(cv2.transform(image, np.hstack([matrix, offset]).astype(np.float32)), np.uint8)
     if rng.random() < 0.35 * far:
         gain = np.exp(rng.normal(0.0, 0.25, (3, 3))).astype(np.float32)
         light = cv2.resize(gain, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -105,7 +105,7 @@ def recolor(image: Image, strength: AugmentStrength, rng: np.random.Generator) -
 def chroma_turn(angle: float, saturation: float) -> NDArray[np.float64]:
     """RGB matrix that turns hues by `angle` radians and scales saturation."""
     c, s = saturation * np.cos(angle), saturation * np.sin(angle)
-    return YIQ_TO_RGB @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ RGB_TO_YIQ
+    return np.asarray(YIQ_TO_RGB @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ RGB_TO_YIQ, np.float64)
 
 
 def degrade(image: Image, strength: AugmentStrength, rng: np.random.Generator) -> Image:
@@ -114,20 +114,21 @@ def degrade(image: Image, strength: AugmentStrength, rng: np.random.Generator) -
         return image
     rows, columns = image.shape[:2]
     if rng.random() < 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2))), np.uint8)
     elif rng.random() < 0.15:
         soft = cv2.GaussianBlur(image, (0, 0), 1.0)
-        image = cv2.addWeighted(image, 1.8, soft, -0.8, 0.0)
+        image = np.asarray(cv2.addWeighted(image, 1.8, soft, -0.8, 0.0), np.uint8)
     if rng.random() < 0.2:
         share = float(rng.uniform(0.4, 0.8))
         small = cv2.resize(image, (max(8, int(columns * share)), max(8, int(rows * share))), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC)
+        enlarging = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(small, (columns, rows), interpolation=enlarging), np.uint8)
     if rng.random() < 0.6:
         image = add_noise(image, rng)
     if rng.random() < 0.3:
         quality = int(rng.integers(25, 90))
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     if rng.random() < 0.3:
         image = np.ascontiguousarray(image)
         for _ in range(int(rng.integers(1, 4))):
@@ -144,5 +145,6 @@ def add_noise(image: Image, rng: np.random.Generator) -> Image:
     grain = int(rng.choice([1, 1, 2, 3]))
     noise = rng.standard_normal((-(-rows // grain), -(-columns // grain), channels), dtype=np.float32) * np.float32(rng.uniform(2, 16))
     if grain > 1:
-        noise = cv2.resize(noise, (columns, rows), interpolation=cv2.INTER_LINEAR).reshape(rows, columns, channels)
+        coarse = cv2.resize(noise, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        noise = np.asarray(coarse, np.float32).reshape(rows, columns, channels)
     return np.clip(image + noise, 0, 255).astype(np.uint8)

@@ -88,6 +88,9 @@ class ClipObjective(nn.Module):
         self.register_buffer("mean", torch.tensor(settings["mean"]).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(settings["std"]).view(1, 3, 1, 1) * 255, persistent=False)
 
+    mean: Tensor
+    std: Tensor
+
     def forward(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its parts for the log."""
         clip, num_classes = cast(Any, self.clip), batch.labels.shape[2]
@@ -96,7 +99,7 @@ class ClipObjective(nn.Module):
         short = nn.utils.rnn.pad_sequence([row for part in short_texts for row in part], batch_first=True)
         with autocast(self.precision, images.device):
             tokens = clip.visual.head(clip.visual.trunk.forward_features(images)).float()
-            class_texts, negated, places = encode_short(clip.text, short).split([len(part) for part in short_texts])
+            class_texts, negated, places = torch.split(encode_short(clip.text, short), [len(part) for part in short_texts])
             captions = encode_short(clip.text, batch.captions)
 
         inside = F.one_hot(batch.regions, MAX_REGIONS).float()  # (B, T, R)

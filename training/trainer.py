@@ -61,7 +61,9 @@ def train_workers(
             num_workers=num_workers, use_gpu=use_gpu, resources_per_worker={"CPU": CPUS_PER_WORKER, **({"GPU": 1} if use_gpu else {})}
         ),
         run_config=train.RunConfig(
-            name=name, storage_path=str(scratch), failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0)
+            name=name,
+            storage_path=str(scratch),
+            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg] # those of Ray AIR are typed
         ),
     )
     # Ray's own files of a killed training would make it look for checkpoints that are not Ray's.

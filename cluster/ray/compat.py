@@ -11,8 +11,9 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ray import _raylet as raylet
-from ray._private import parameter, ray_constants, services, utils
+from ray import _raylet
+from ray._private import parameter, ray_constants, utils
+from ray._private import services as _services
 from ray._private.state import state
 from ray._private.worker import global_worker
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # `ray.init` takes: it sets signal handlers without a switch (ray-project/ray#17308, #64830), waits for 30 s without one (#50474, #62883),
 # and listens on all interfaces (#55259).
 __all__ = ["ray_constants", "raylet", "services", "utils"]
+
+raylet: Any = _raylet  # no types: it is compiled
+services: Any = _services  # its functions have few
 
 NO_ROOM_ERROR = "WorkerGroupStartupTimeoutError"
 """What Ray Train, in a private module, says where the cluster has no room for the workers (ray-project/ray#60376)."""
@@ -41,7 +45,7 @@ def map_whole_blocks(dataset: Dataset, worker: type, **options: Any) -> Dataset:
     return mapped
 
 
-def by_reference(handle: DeploymentHandle, *, on: bool) -> DeploymentHandle:
+def by_reference(handle: DeploymentHandle[Any], *, on: bool) -> DeploymentHandle[Any]:
     """The handle with its calls through Ray's object store (`on`) or by gRPC. By itself it keeps the transport that its process had chosen
     when that imported Ray Serve (ray-project/ray#59908).
     """

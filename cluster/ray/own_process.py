@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -28,8 +28,8 @@ class _Process:
             yield item
 
 
-_waiting: dict[str, ray.actor.ActorHandle[_Process]] = {}
-"""By Ray session, the process whose last call has ended well. It has imported what the next call needs, which is seconds of a core."""
+_waiting: dict[str, Any] = {}
+"""By Ray session, the handle of the process whose last call has ended well. It has imported what the next call needs, which is seconds of a core."""
 
 
 @contextmanager
@@ -51,20 +51,22 @@ def own_process(function: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
     _waiting[session] = process
 
 
-def _new_process() -> ray.actor.ActorHandle[_Process]:
+def _new_process() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(_Process).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-def _waiting_process(session: str) -> ray.actor.ActorHandle[_Process] | None:
-    """The one that waits, if it still lives."""
+def _waiting_process(session: str) -> Any:
+    """The handle of the one that waits, if it still lives, else None."""
     process = _waiting.pop(session, None)
     _waiting.clear()  # those of sessions that are over
     if process is not None:
-        with suppress(ray.exceptions.RayError):
+        try:
             ray.get(process.call.remote(bool), timeout=_ANSWER_S)
+        except ray.exceptions.RayError:
+            ray.kill(process)
+        else:
             return process
-        ray.kill(process)
     return None
 
 

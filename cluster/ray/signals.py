@@ -22,7 +22,7 @@ from synthseg.machine import interrupt
 _started: list[_OwnGroup] = []
 
 
-class _OwnGroup(services.ConsolePopen):
+class _OwnGroup(services.ConsolePopen):  # type: ignore[misc] # no types: `compat`
     """A process of Ray's in a process group of its own. Fate sharing, by which it ends with the driver however that ends, stays."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

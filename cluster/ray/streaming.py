@@ -9,7 +9,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import ray
@@ -133,7 +133,8 @@ def _next(answers: ray.ObjectRefGenerator[dict[str, Any]], timeout_s: float, sta
             raise TimeoutError
     interrupt.check()
     try:
-        return ray.get(next(answers))
+        answer: dict[str, Any] = ray.get(next(answers))
+        return answer
     except StopIteration:
         return None
     except ray.exceptions.RayError as error:
@@ -144,7 +145,7 @@ def _answers(dataset: ray.data.Dataset) -> Iterator[dict[str, Any]]:
     """What the workers answer, as it comes; what Ray Data raises instead ends it as their failure would."""
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for answer in batch.column("answer").to_pylist():
+            for answer in cast(pa.Table, batch).column("answer").to_pylist():
                 yield json.loads(answer)
     except Exception as error:  # noqa: BLE001 - whatever it is, the driver raises it
         yield _broken(error)

@@ -7,9 +7,9 @@ import concurrent.futures
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class _SharedScorer:
 class PromptAgentReplica:
     """Runs agents in threads, at most `max_ongoing_requests` at once; their questions go to the text replicas."""
 
-    def __init__(self, config: RunConfig, text: DeploymentHandle) -> None:
+    def __init__(self, config: RunConfig, text: DeploymentHandle[Any]) -> None:
         self._config = config
         self._text = text
         self._taxonomy = taxonomy(config.taxonomy)
@@ -80,7 +80,9 @@ class PromptAgentReplica:
         self._ongoing = self._done = 0
         self._busy_s = 0.0
 
-    async def find(self, class_name: str, count: int, seed: int, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[FoundPrompt]:
+    async def find(
+        self, class_name: str, count: int, seed: int, deadline_s: float, tenant: str = SHARED
+    ) -> AsyncGenerator[FoundPrompt, None]:
         """Accepted target prompts of a class, given out round by round; TimeoutError after `deadline_s`."""
         info = self._taxonomy.select([class_name])[0]
         section = self._config.prompts.model_copy(update={"prompts_per_class": count, "context_prompts_per_class": 0})

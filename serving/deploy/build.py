@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import serve
@@ -27,6 +27,8 @@ from synthseg.machine.sizing.placement import deployment_gpus, stage_wishes
 from synthseg.stages import Stage
 
 _POLL_S = 0.1
+_DEPLOY_FAILED = ApplicationStatus.DEPLOY_FAILED.value
+"""Of a deployment as of an application."""
 _IN_HAND = 4
 """Requests that a replica holds which answers one at a time. Serve gives the next one to whichever replica has room first, while one that
 may hold many stands idle beside another's queue.
@@ -47,7 +49,7 @@ def deploy_engines(config: RunConfig, *, text: bool, image: bool) -> None:
         apps[text_app(config)] = text_application(config, _text_options(config, needs[text_app(config)]))
     if image:
         needs[image_app(config)] = stage_wishes(config, Stage.images)[0].each
-        apps[image_app(config)] = ImageReplica.options(**_batch_options(config, needs[image_app(config)])).bind(config)
+        apps[image_app(config)] = _deployment(ImageReplica).options(**_batch_options(config, needs[image_app(config)])).bind(config)
     targets = [serve.RunTarget(app, name=name, route_prefix=None) for name, app in apps.items()]
     serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     _wait_until_running(needs, config)
@@ -78,8 +80,8 @@ def text_application(config: RunConfig, options: dict[str, Any], *, max_batch_si
     if config.prompts.engine == "openai":
         from serving.engines.endpoint_replica import EndpointReplica
 
-        return EndpointReplica.options(**options).bind(config, max_queued)
-    return TextReplica.options(**options).bind(config, max_batch_size, max_queued)
+        return _deployment(EndpointReplica).options(**options).bind(config, max_queued)
+    return _deployment(TextReplica).options(**options).bind(config, max_batch_size, max_queued)
 
 
 def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunConfig) -> None:
@@ -106,7 +108,7 @@ def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunCon
 def _reason(failed: ApplicationStatusOverview) -> str:
     """Why an application did not start: what a replica's constructor raised, the last line of its traceback, else what Serve says."""
     for deployment in failed.deployments.values():
-        if deployment.status == ApplicationStatus.DEPLOY_FAILED and (lines := deployment.message.strip().splitlines()):
+        if deployment.status.value == _DEPLOY_FAILED and (lines := deployment.message.strip().splitlines()):
             return lines[-1].strip().removeprefix(f"{UsageProblem.__module__}.UsageProblem: ")
     return failed.message.strip()
 
@@ -125,12 +127,12 @@ def image_app(config: RunConfig) -> str:
     return f"synthseg-image-{config.generation_fingerprint()[:8]}"
 
 
-def text_handle(config: RunConfig) -> DeploymentHandle:
+def text_handle(config: RunConfig) -> DeploymentHandle[Any]:
     """Handle to the text replicas; works in the driver, in Ray Data workers and in other replicas."""
     return serve.get_app_handle(text_app(config))
 
 
-def image_handle(config: RunConfig) -> DeploymentHandle:
+def image_handle(config: RunConfig) -> DeploymentHandle[Any]:
     """Handle to the image replicas."""
     return serve.get_app_handle(image_app(config))
 
@@ -152,7 +154,7 @@ def build(args: dict[str, Any]) -> Application:
     return application(load_config(preset, overrides))
 
 
-def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> Application:
+def application(config: RunConfig, image_replica: object = ImageReplica) -> Application:
     """Gateway, prompt agent and engines of `config`, each with its own settings."""
     # Batch runs import this module, too, and need neither FastAPI nor CLIP.
     from serving.agent.replica import PromptAgentReplica
@@ -165,12 +167,20 @@ def application(config: RunConfig, image_replica: Deployment = ImageReplica) -> 
         max_batch_size=serving.text.max_batch_size,
         max_queued=serving.text.max_ongoing_requests,
     )
-    image = image_replica.options(**_options(config, "image")).bind(
-        config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests
+    image = (
+        _deployment(image_replica)
+        .options(**_options(config, "image"))
+        .bind(config, serving.image.max_batch_size, serving.image.max_batch_pixels, serving.image.max_ongoing_requests)
     )
-    agent = PromptAgentReplica.options(**_options(config, "prompt_agent")).bind(config, text)
-    gateway = Gateway.options(**_options(config, "gateway"), backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1))
+    agent = _deployment(PromptAgentReplica).options(**_options(config, "prompt_agent")).bind(config, text)
+    backpressure = BackpressureConfig(status_code=429, retry_after_s=1)
+    gateway = _deployment(Gateway).options(**_options(config, "gateway"), backpressure_config=backpressure)
     return gateway.bind(config, text, image, agent)
+
+
+def _deployment(replica: object) -> Deployment:
+    """What `serve.deployment` has made of a class; its types say that it is the class still."""
+    return cast(Deployment, replica)
 
 
 def _options(config: RunConfig, name: DeploymentName) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -22,7 +23,7 @@ GATEWAY = "Gateway"
 class Gateway:
     """`create_app` over the engine deployments. Holds connections, computes little."""
 
-    def __init__(self, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> None:
+    def __init__(self, config: RunConfig, text: DeploymentHandle[Any], image: DeploymentHandle[Any], agent: DeploymentHandle[Any]) -> None:
         self._config = config
         self._handles = (text, image, agent)
         self._drain = Drain()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import PurePath
 from typing import Any
@@ -46,7 +46,7 @@ _RETRY_AFTER_S = (1.0, 60.0)
 class _Deployment:
     """Calls to the replicas of one deployment, with their losses mended and their refusals translated."""
 
-    def __init__(self, name: str, handle: DeploymentHandle, config: DeploymentConfig, *, repeatable: bool = True) -> None:
+    def __init__(self, name: str, handle: DeploymentHandle[Any], config: DeploymentConfig, *, repeatable: bool = True) -> None:
         """`repeatable`: equal requests get equal answers, so that a broken stream can be taken up by another replica."""
         self.name = name
         self._repeatable = repeatable
@@ -89,7 +89,7 @@ class _Deployment:
                 await self._pause(attempt, error, deadline)
         raise AssertionError("the last attempt raises")
 
-    async def stream(self, method: str, *args: Any, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[Any]:
+    async def stream(self, method: str, *args: Any, deadline_s: float, tenant: str = SHARED) -> AsyncGenerator[Any, None]:
         """What `method(*args, seconds left, tenant)` on some replica yields. After a loss another replica yields it all again, which must
         be the same, and what has been passed on is left out; where it may not be the same, the stream ends with EngineUnavailable.
         """
@@ -133,7 +133,7 @@ class _Deployment:
             async with asyncio.timeout(left_s):
                 return await response
 
-    async def _stream_once(self, method: str, args: tuple[Any, ...], deadline: float, tenant: str) -> AsyncIterator[Any]:
+    async def _stream_once(self, method: str, args: tuple[Any, ...], deadline: float, tenant: str) -> AsyncGenerator[Any, None]:
         response = getattr(self._streams, method).remote(*args, self._left(deadline), tenant)
         with self._translating(response):
             while True:
@@ -196,7 +196,7 @@ class _Deployment:
 class ServeBackend:
     """Engines behind handles. `connect` makes one."""
 
-    def __init__(self, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> None:
+    def __init__(self, config: RunConfig, text: DeploymentHandle[Any], image: DeploymentHandle[Any], agent: DeploymentHandle[Any]) -> None:
         serving = config.serving
         self._config = config
         repeatable = config.prompts.engine not in _UNREPEATABLE
@@ -207,7 +207,9 @@ class ServeBackend:
         self._asked: asyncio.Future[list[list[EngineStats]]] | None = None
 
     @classmethod
-    async def connect(cls, config: RunConfig, text: DeploymentHandle, image: DeploymentHandle, agent: DeploymentHandle) -> ServeBackend:
+    async def connect(
+        cls, config: RunConfig, text: DeploymentHandle[Any], image: DeploymentHandle[Any], agent: DeploymentHandle[Any]
+    ) -> ServeBackend:
         """The backend, once a replica of each engine is up, which it is after it has answered a warm-up request."""
         backend = cls(config, text, image, agent)
         image_digest, text_digest = await asyncio.gather(backend._image.digest(), backend._text.digest())
@@ -223,7 +225,7 @@ class ServeBackend:
 
     async def images(
         self, requests: Sequence[ImageRequest], *, previews: int, deadline_s: float, tenant: str = SHARED
-    ) -> AsyncIterator[ImageEvent]:
+    ) -> AsyncGenerator[ImageEvent, None]:
         """As `Backend.images`: each request is a call of its own, so that they spread over the replicas."""
         with self._image.places(tenant, len(requests)):
             async with aclosing(self._spread(requests, previews, deadline_s, tenant)) as events:
@@ -259,7 +261,7 @@ class ServeBackend:
         self._text.note_pace(answer.engine_s)
         return answer.result
 
-    async def stream_text(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | TextReply]:
+    async def stream_text(self, request: TextRequest, *, deadline_s: float, tenant: str = SHARED) -> AsyncGenerator[str | TextReply, None]:
         """As `Backend.stream_text`."""
         with self._text.places(tenant):
             async with aclosing(self._text.stream("stream", request, deadline_s=deadline_s, tenant=tenant)) as items:
@@ -272,7 +274,7 @@ class ServeBackend:
 
     async def find_prompts(
         self, class_name: str, count: int, seed: int, *, deadline_s: float, tenant: str = SHARED
-    ) -> AsyncIterator[FoundPrompt]:
+    ) -> AsyncGenerator[FoundPrompt, None]:
         """As `Backend.find_prompts`."""
         try:
             with self._agent.places(tenant):

@@ -15,11 +15,13 @@ from synthseg.engines.image import GeneratedImage, GenerationFailure, ImageReque
 from synthseg.engines.text import TextReply, TextRequest
 from synthseg.errors import RunFailure, SynthSegError, UsageProblem
 
+_Response = DeploymentResponse[Any] | DeploymentResponseGenerator[Any]
+
 MAX_ATTEMPTS = 4
 """Tries for one request. A replica that died is replaced meanwhile; equal requests give equal bytes, so retries are free."""
 
 
-def generate_texts(handle: DeploymentHandle, requests: Sequence[TextRequest]) -> list[TextReply]:
+def generate_texts(handle: DeploymentHandle[Any], requests: Sequence[TextRequest]) -> list[TextReply]:
     """One reply a request, in order; all in flight at once, spread over the replicas by Serve."""
     pending = [handle.generate.remote([request]) for request in requests]
     replies = []
@@ -30,14 +32,14 @@ def generate_texts(handle: DeploymentHandle, requests: Sequence[TextRequest]) ->
 
 
 def stream_images(
-    handle: DeploymentHandle, requests: Sequence[ImageRequest], batch_size: int, max_in_flight: int
+    handle: DeploymentHandle[Any], requests: Sequence[ImageRequest], batch_size: int, max_in_flight: int
 ) -> Iterator[tuple[int, list[GeneratedImage | GenerationFailure]]]:
     """Results in order as (index of the first, results of one batch) with at most `max_in_flight` requests open.
 
     Yields while later batches are still being made, so the caller can score meanwhile.
     """
     starts = deque(range(0, len(requests), batch_size))
-    window: deque[tuple[int, DeploymentResponse]] = deque()
+    window: deque[tuple[int, _Response]] = deque()
     while starts or window:
         while starts and (not window or (len(window) + 1) * batch_size <= max_in_flight):
             start = starts.popleft()
@@ -48,7 +50,7 @@ def stream_images(
         yield start, [_retry(handle, request, result) for request, result in zip(batch, results, strict=True)]
 
 
-def engine_digest(handle: DeploymentHandle) -> str:
+def engine_digest(handle: DeploymentHandle[Any]) -> str:
     """The digest that the engines of all image replicas share. UsageProblem when they differ."""
     digests = {str(handle.digest.remote().result())}  # waits for a replica, which `broadcast` does not
     answers = handle.broadcast("digest").results(return_exceptions=True)
@@ -61,14 +63,14 @@ def engine_digest(handle: DeploymentHandle) -> str:
     return digests.pop()
 
 
-def cancel(response: DeploymentResponse | DeploymentResponseGenerator) -> None:
+def cancel(response: _Response) -> None:
     """Cancel a call of a handle, if it is still going on."""
     with suppress(Exception):  # a call that has failed raises its error again
-        response.cancel()
+        response.cancel()  # type: ignore[no-untyped-call]
 
 
 def _retry(
-    handle: DeploymentHandle, request: ImageRequest, result: GeneratedImage | GenerationFailure
+    handle: DeploymentHandle[Any], request: ImageRequest, result: GeneratedImage | GenerationFailure
 ) -> GeneratedImage | GenerationFailure:
     for _ in range(MAX_ATTEMPTS - 1):
         if not (isinstance(result, GenerationFailure) and result.retryable):
@@ -77,7 +79,7 @@ def _retry(
     return result
 
 
-def _settle(handle: DeploymentHandle, batch: Sequence[Any], response: DeploymentResponse) -> list[Any]:
+def _settle(handle: DeploymentHandle[Any], batch: Sequence[Any], response: _Response) -> list[Any]:
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return _results(response)
@@ -86,7 +88,7 @@ def _settle(handle: DeploymentHandle, batch: Sequence[Any], response: Deployment
     return _results(response)
 
 
-def _results(response: DeploymentResponse) -> list[Any]:
+def _results(response: _Response) -> list[Any]:
     """The replica's results, or our own error in its own words, which are one line. A UsageProblem would only come again."""
     try:
         return list(response.result())

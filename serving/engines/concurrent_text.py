@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from serving.engines.fair_queue import SHARED, FairQueue, check_room
@@ -138,7 +138,7 @@ class ConcurrentText:
         async with asyncio.timeout(deadline_s):
             return await self._answer(request, tenant)
 
-    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | Answer[TextReply]]:
+    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncGenerator[str | Answer[TextReply], None]:
         """Pieces of the text as the engine writes them, then the whole answer; the errors of `answer`."""
         deadline = asyncio.get_running_loop().time() + deadline_s
         reply: TextReply | None = None

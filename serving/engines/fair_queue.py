@@ -73,7 +73,7 @@ class FairQueue(Generic[Item]):
 
     def remove(self, item: Item, tenant: str, group: Hashable = None) -> bool:
         """Take `item` out of its line; False when it has left it already."""
-        groups = self._waiting.get(tenant, {})
+        groups = self._waiting.get(tenant, OrderedDict())
         if item not in groups.get(group, {}):
             return False
         del groups[group][item]

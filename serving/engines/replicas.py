@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -128,7 +128,7 @@ class TextReplica(_EngineReplica):
         finally:
             is_wanted = False  # an engine that tells its text piece by piece stops at its next sign of life
 
-    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncIterator[str | Answer[TextReply]]:
+    async def stream(self, request: TextRequest, deadline_s: float, tenant: str = SHARED) -> AsyncGenerator[str | Answer[TextReply], None]:
         """Pieces of the text as the engine writes them, where it can, then the whole answer."""
 
         def submit(show: Callable[[str], bool], is_wanted: Callable[[], bool]) -> Coroutine[Any, Any, Answer[TextReply]]:
@@ -198,7 +198,7 @@ class ImageReplica(_EngineReplica):
 
     async def stream(
         self, request: ImageRequest, num_previews: int, deadline_s: float, tenant: str = SHARED
-    ) -> AsyncIterator[GeneratedImage | Answer[ImageResult]]:
+    ) -> AsyncGenerator[GeneratedImage | Answer[ImageResult], None]:
         """At most `num_previews` previews, as many as the engine has, then the answer."""
         async with aclosing(
             _feed(lambda show, is_wanted: self._batcher.submit(_ImageJob(request, num_previews, show, is_wanted), deadline_s, tenant))
@@ -227,7 +227,7 @@ class ImageReplica(_EngineReplica):
         return job.is_wanted()
 
 
-async def _feed(submit: Callable[[Callable[[Any], bool], Callable[[], bool]], Coroutine[Any, Any, Any]]) -> AsyncIterator[Any]:
+async def _feed(submit: Callable[[Callable[[Any], bool], Callable[[], bool]], Coroutine[Any, Any, Any]]) -> AsyncGenerator[Any, None]:
     """What the engine's thread shows while `submit(show, is_wanted)` waits for the answer, then the answer. Leaving early gives the work
     up: `is_wanted` and the answers of `show` then say so.
     """

@@ -36,7 +36,9 @@ class VllmReplica(ConcurrentText, LLMServer):
     It goes through vLLM's own OpenAI layer, which knows the chat template and holds decoding to the schema.
     """
 
-    async def __init__(self, llm_config: LLMConfig, *, config: RunConfig, max_held: int = 0) -> None:
+    async def __init__(  # type: ignore[misc] # Serve awaits it
+        self, llm_config: LLMConfig, *, config: RunConfig, max_held: int = 0
+    ) -> None:
         """Load the weights that lie on this node. UsageProblem when there are none."""
         model = local_model(config)
         # The driver may run on a machine without the weights, so they are named here.

@@ -52,7 +52,7 @@ def create_app(
     keys.any()
     state = Path(serving.state_dir).expanduser()
     database = Database(state, serving.state_journal)
-    several = max(serving.deploy.gateway.num_replicas, serving.deploy.gateway.max_replicas) > 1
+    several = max(serving.gateway.num_replicas, serving.gateway.max_replicas) > 1
     deps = Deps(
         backend=backend,
         jobs=jobs,

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,7 +93,7 @@ class IdempotencyMiddleware:
             await asyncio.shield(self._answers.release(tenant_id, key, owner))
 
 
-def _fingerprint(scope: dict[str, Any], body: bytes) -> str:
+def _fingerprint(scope: Scope, body: bytes) -> str:
     state = hashlib.sha256()
     for part in (scope["path"].encode(), scope["query_string"], body):
         state.update(len(part).to_bytes(8) + part)

@@ -49,7 +49,7 @@ def configure(serving: ServingConfig) -> Path | None:
         path = folder / f"gateway-{os.getpid()}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _remove_old(folder, _ENDED_GATEWAYS + max(serving.deploy.gateway.num_replicas, serving.deploy.gateway.max_replicas))
+            _remove_old(folder, _ENDED_GATEWAYS + max(serving.gateway.num_replicas, serving.gateway.max_replicas))
             handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True)
         except OSError as error:
             raise UsageProblem(f"serving.state_dir: {folder} cannot hold log files: {error}") from error

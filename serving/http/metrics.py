@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -77,7 +77,8 @@ class _Engines(Collector):
             "synthseg_engine_requests": ("Requests in all calls of an engine.", lambda e: e.requests),
             "synthseg_engine_seconds": ("Time spent in an engine.", lambda e: e.engine_s),
         }
-        for kind, families in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
+        kinds: tuple[tuple[Any, dict[str, Any]], ...] = ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters))
+        for kind, families in kinds:
             for name, (text, value) in families.items():
                 family = kind(name, text, labels=labels)
                 for engine in self._engines:

@@ -205,7 +205,8 @@ class EventStream(Response):
 
 def _key_ended(scope: Scope) -> asyncio.Future[Any]:
     """Done once the key of this request is revoked; `AccessMiddleware` watches it."""
-    return asyncio.ensure_future(scope.get("state", {}).get("key_ended", asyncio.Event()).wait())
+    ended: asyncio.Event = scope.get("state", {}).get("key_ended", asyncio.Event())
+    return asyncio.ensure_future(ended.wait())
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -38,7 +38,7 @@ class FileStore:
         def store(connection: sqlite3.Connection) -> None:
             row = (file_id, tenant_id, media_type, now, now + self._ttl_s, len(body), body)
             connection.execute("DELETE FROM files WHERE expires <= ?", (now,))
-            newest = connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+            newest = connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING rowid", row).fetchone()[0]
             make_room(connection, "files", self._max_bytes, newest)
 
         await self._database.run(store)

@@ -184,7 +184,7 @@ def _images(folder: RunFolder, config: RunConfig, notes: list[str]) -> ImageStat
                 _count_changes(stats, sample, relabelled)
             group, limit = (owner, quota) if kept else (f"dropped {owner}", max(1, MAX_DROPPED // len(order)))
             one_each = kept and sample.prompt.prompt_id in prompts_shown
-            if sample.image is None or sample.image.encoded is None or one_each or shown[group] >= limit:
+            if sample.image is None or not sample.image.encoded or one_each or shown[group] >= limit:
                 continue
             shown[group] += 1
             prompts_shown.add(sample.prompt.prompt_id)

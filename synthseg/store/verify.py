@@ -136,7 +136,7 @@ def _check_images(samples: list[Sample], report: VerifyReport) -> None:
         image = sample.image
         if present(sample.outcome).status == "failed":
             continue
-        if image is None or image.encoded is None:
+        if image is None or not image.encoded:
             report.faults.append(f"images: sample {sample.sample_id} has no image and is not marked failed")
         elif image_sha256(image.encoded) != image.sha256:
             report.faults.append(f"images: sample {sample.sample_id} does not match its sha256")

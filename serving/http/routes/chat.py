@@ -94,8 +94,15 @@ def router(deps: Deps) -> APIRouter:
         reply = await while_connected(request, _reply(plan, deps))
         message = AssistantMessage(content=reply.text)
         choices = [ChatChoice(message=message, finish_reason=_finish(reply))]
-        told = {"seed": plan.request.seed, "usage": _usage(reply), "ignored_parameters": body.ignored()}
-        return _json(ChatCompletion(**plan.common("chat.completion"), choices=choices, **told))
+        return _json(
+            ChatCompletion(
+                **plan.common("chat.completion"),
+                choices=choices,
+                seed=plan.request.seed,
+                usage=_usage(reply),
+                ignored_parameters=body.ignored(),
+            )
+        )
 
     @routes.post(
         "/v1/completions",

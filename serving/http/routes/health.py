@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
@@ -29,7 +29,7 @@ class Health(BaseModel):
 def router(deps: Deps) -> APIRouter:
     """The routes beside the API."""
     routes = APIRouter(tags=["health"])
-    unavailable = {503: {"model": Health, "description": "Not now; `parts` says why."}}
+    unavailable: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Not now; `parts` says why."}}
 
     @routes.get("/healthz", summary="Is anything broken?", response_model=Health, responses=unavailable)
     async def healthz() -> Response:

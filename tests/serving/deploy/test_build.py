@@ -36,7 +36,7 @@ def test_the_application_has_the_four_deployments_of_the_configuration() -> None
         "preset": "embedded",
         "serving.image.num_replicas": 3,
         "serving.text.max_ongoing_requests": "7",
-        "serving.deploy.gateway.max_queued_requests": 11,
+        "serving.gateway.max_queued_requests": 11,
         "serving.prompt_agent.num_cpus": 0.5,
     }
     found = deployments(build(settings))
@@ -71,6 +71,18 @@ def test_a_run_gives_its_image_replicas_their_share(monkeypatch: pytest.MonkeyPa
     deploy_engines(config, text=False, image=True)
     assert seen[image_app(config)]["ImageEngine"].ray_actor_options["num_gpus"] == 0.8
     assert seen["needs"] == {image_app(config): {"CPU": 0.25, "GPU": 0.8}}
+
+
+@pytest.mark.parametrize(("engine", "held"), [("llama", 4), ("template", 4 * load_config("embedded").execution.max_in_flight)])
+def test_a_run_leaves_the_queue_of_one_that_answers_one_at_a_time_to_the_idle(
+    engine: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(module.serve, "start", lambda **_: None)
+    monkeypatch.setattr(module.serve, "run_many", lambda targets, **_: asked.extend(targets))
+    monkeypatch.setattr(module, "_wait_until_running", lambda *_: None)
+    deploy_engines(load_config("embedded", [f"prompts.engine={engine}"]), text=True, image=False)
+    assert [deployment.max_ongoing_requests for target in asked for deployment in deployments(target.target).values()] == [held]
 
 
 def test_what_a_constructor_raised_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     alice, bob = ({"authorization": f"Bearer {store.add(name)}"} for name in ("alice", "bob"))
     job_ids = [record.key_id for record in store.records() if record.name == "alice"]
     asyncio.run(watched_job(state, job_ids[0]))
-    with live_server(state, *NO_LIMITS, f"serving.image.max_batch_size={BATCH}", "serving.deploy.gateway.num_replicas=2") as server:
+    with live_server(state, *NO_LIMITS, f"serving.image.max_batch_size={BATCH}", "serving.gateway.num_replicas=2") as server:
         yield Keyed(server, alice, bob, state)
 
 

@@ -123,4 +123,4 @@ def test_a_key_has_so_many_requests_open_and_others_do_not_feel_it(configure: Ca
 
 def test_the_places_of_a_key_are_fewer_than_those_of_a_gateway(configure: Callable[..., RunConfig]) -> None:
     serving = configure().serving
-    assert 128 < serving.max_open_requests < serving.deploy.gateway.max_ongoing_requests / 2
+    assert 128 < serving.max_open_requests < serving.gateway.max_ongoing_requests / 2

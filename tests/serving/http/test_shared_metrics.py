@@ -97,7 +97,7 @@ def test_a_gateway_that_slept_with_the_machine_has_not_ended(tmp_path: Path) -> 
 
 
 def test_two_applications_over_one_state_answer_for_each_other(configure: Callable[..., RunConfig]) -> None:
-    config = configure("serving.deploy.gateway.num_replicas=2")
+    config = configure("serving.gateway.num_replicas=2")
     for _ in range(2):
         with TestClient(create_app(LocalBackend(config), None, config)) as client:
             client.get("/v1/models")

@@ -205,7 +205,7 @@ def test_setting_names_reach_every_section() -> None:
 
 
 def test_one_setting_of_a_deployment_keeps_its_other_defaults() -> None:
-    before, after = load_config("embedded").serving, load_config("embedded", ["serving.deploy.gateway.num_replicas=2"]).serving
+    before, after = load_config("embedded").serving, load_config("embedded", ["serving.gateway.num_replicas=2"]).serving
     assert after.gateway == before.gateway.model_copy(update={"num_replicas": 2})
 
 
