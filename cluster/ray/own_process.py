@@ -29,7 +29,7 @@ class _Process:
 
 
 _waiting: dict[str, Any] = {}
-"""By Ray session, the handle of the process whose last call has ended well. It has imported what the next call needs, which is seconds of a core."""
+"""By Ray session, the handle of the process whose last call has ended well. It has imported what the next call needs: seconds of a core."""
 
 
 @contextmanager
