@@ -99,7 +99,7 @@ class Outcome:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sample:
     """One image of a run, as far as its stages have come: a section that no stage has written is None.
 
@@ -116,6 +116,11 @@ class Sample:
     score: Score | None = None
     labels: Labels | None = None
     outcome: Outcome | None = None
+
+    def __repr__(self) -> str:
+        """Only what was read."""
+        read = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if hasattr(self, field.name))
+        return f"Sample({', '.join(read)})"
 
     @property
     def is_ok(self) -> bool:

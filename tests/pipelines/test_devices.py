@@ -37,7 +37,7 @@ def test_relabel_and_evaluate_load_every_model_onto_the_gpu_where_there_is_one(
     folder = RunFolder.create(str(tmp_path / "run"), CONFIG)
     for fold in range(2):
         folder.files.write(f"classifier/fold-{fold}.safetensors", b"")
-    relabel.RelabelWorker(CONFIG, folder.out, ["fold-0.safetensors", "fold-1.safetensors"], tmp_path / "stacks")
+    relabel.RelabelWorker(CONFIG, folder.out, tmp_path / "stacks")
     assert seen == [device] * 2
     evaluate.EvaluationWorker(CONFIG, folder.out, tmp_path / "stacks")
     assert seen == [device] * 6

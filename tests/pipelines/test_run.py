@@ -16,6 +16,7 @@ from synthseg.config import RunConfig, load_config
 from synthseg.errors import DiskFull, UsageProblem
 from synthseg.machine import precision
 from synthseg.progress import SilentProgress
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from tests.rows import candidate_table
 
@@ -140,12 +141,12 @@ def test_it_is_found_out_before_a_run_goes_on(evaluates: bool, split: RunConfig,
 
 
 def test_a_full_disk_in_the_driver_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(run: RunContext) -> None:
+    def full(context: RunContext) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")
 
     monkeypatch.setattr(module, "weights_digests", lambda config: {"scoring.model": "the same"})
     monkeypatch.setattr(module, "ray_session", lambda *args, **kwargs: nullcontext())
-    monkeypatch.setattr(RunContext, "prompts", full)
+    monkeypatch.setattr(module, "_STAGES", {Stage.prompts: full})
     with pytest.raises(DiskFull, match=r"^out: no space left to write '/tmp/ray/session'; free some and run the same command again$"):
         module.run_pipeline(CONFIG, str(tmp_path), verbose=False, progress=SilentProgress())
 

@@ -24,6 +24,7 @@ PROMPT = Prompt("p", "a horse", 1, "", 0.5, None, 0.25, "engine")
 MADE = Sample("a", (13, 8), 0, 5, PROMPT, image=Image(b"png", 2, 3, "hash", "engine", "{}"), outcome=Outcome("ok", "images"))
 FAILED = Sample("b", (), 1, 6, PROMPT, outcome=Outcome("failed", "images", error="boom", retryable=True))
 SCHEMA = sample_schema("prompt", "image", "outcome")
+ALL: tuple[records.SectionName, ...] = ("prompt", "image", "score", "labels", "outcome")
 
 
 def without(table: pa.Table, column: str, field: str) -> pa.Table:
@@ -35,12 +36,13 @@ def without(table: pa.Table, column: str, field: str) -> pa.Table:
 
 
 def test_samples_come_back_as_they_were() -> None:
-    assert from_table(to_table([MADE, FAILED], "prompt", "image", "outcome")) == [MADE, FAILED]
+    assert from_table(to_table([MADE, FAILED], *ALL)) == [MADE, FAILED]
 
 
 def test_what_was_not_read_is_not_taken_for_nothing() -> None:
     sample = from_table(to_table([MADE], "prompt", "image").select(["sample_id", "prompt"]))[0]
     assert (sample.sample_id, sample.prompt) == ("a", PROMPT)
+    assert repr(sample) == f"Sample(sample_id='a', prompt={PROMPT!r})"
     for name in ("seed", "image", "outcome"):
         with pytest.raises(AttributeError):
             getattr(sample, name)

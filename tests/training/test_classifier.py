@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from synthseg.config.loading import load_config
 from synthseg.errors import UsageProblem
 from synthseg.ids import digest, image_sha256
+from synthseg.machine.whole_file import TEMPORARY
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.classifier import load_classifier, new_classifier
 from synthseg.records import from_table
-from synthseg.store.files import _TEMPORARY
 from tests.rows import samples
 from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints
 
@@ -97,7 +97,7 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     finished = new_classifier(config).state_dict()
     save_file(finished, checkpoint_path(tmp_path, 0), metadata={"fingerprint": fingerprint})
     before = checkpoint_path(tmp_path, 0).read_bytes()
-    (tmp_path / f"{_TEMPORARY}0").write_bytes(b"torn")
+    (tmp_path / f"{TEMPORARY}0").write_bytes(b"torn")
     (tmp_path / "ray" / "classifier").mkdir(parents=True)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:

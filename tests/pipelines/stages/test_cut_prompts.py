@@ -17,6 +17,7 @@ from synthseg.report.build import render
 from synthseg.report.collect import collect
 from synthseg.report.status import read_status
 from synthseg.store.run_folder import RunFolder
+from tests.rows import candidates
 
 pytest.importorskip("diffusers", reason="needs the extra 'diffusion'")
 
@@ -46,7 +47,7 @@ def test_cut_prompts_are_counted_from_the_engine_to_the_report(
     measured = dict.fromkeys(("quality", "class_similarity", "neighbour_similarity"), 0.0)
     known = {"round": 0, "parent_id": "", "engine": "e", **measured}
     accepted = [{"prompt_id": prompt_id([8], text), "class_ids": [8], "text": text, **known} for text in (SHORT, LONG)]
-    ensure_plan(config, folder, accepted, engine.digest)
+    ensure_plan(config, folder, candidates(accepted), engine.digest)
     worker = ImageWorker(config, out, tmp_path / "stacks")
     for shard in pending_shards(config, folder):
         worker(shard)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 from serving.agent.results import FoundPrompt, RefinedPrompt
 from serving.engines.batching import DrainBatcher
@@ -21,6 +20,7 @@ from synthseg.engines.scorer import Scorer, clip_score
 from synthseg.engines.text import StreamingTextEngine, TextEngine, TextReply, TextRequest
 from synthseg.method.prompts.agent import PromptAgent
 from synthseg.method.prompts.refine import PromptRefiner
+from synthseg.records import PromptCandidate, present
 from synthseg.taxonomy import taxonomy
 
 Show = Callable[[GeneratedImage], None]
@@ -148,18 +148,18 @@ class LocalBackend:
         infos, check = self.config.class_infos(), build_prompt_check(self.config)
         agent = PromptAgent(section, self._taxonomy, self.scorer, self.text_engine.generate, infos, prompt_check=check)
         loop = asyncio.get_running_loop()
-        rows: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        accepted: asyncio.Queue[PromptCandidate | None] = asyncio.Queue()
 
-        def on_round(found: Sequence[dict[str, Any]]) -> None:
-            for row in found:
-                if row["accepted"]:
-                    loop.call_soon_threadsafe(rows.put_nowait, row)
+        def on_round(found: Sequence[PromptCandidate]) -> None:
+            for candidate in found:
+                if candidate.accepted:
+                    loop.call_soon_threadsafe(accepted.put_nowait, candidate)
 
         running = asyncio.ensure_future(asyncio.to_thread(agent.run_class, info, seed, on_round))
-        running.add_done_callback(lambda _: rows.put_nowait(None))
-        while (row := await rows.get()) is not None:
-            scores = (row["quality"], row["class_similarity"], row["neighbour_similarity"])
-            yield FoundPrompt(row["text"], info.name, row["round"], *scores)
+        running.add_done_callback(lambda _: accepted.put_nowait(None))
+        while (found := await accepted.get()) is not None:
+            scores = [present(value) for value in (found.quality, found.class_similarity, found.neighbour_similarity)]
+            yield FoundPrompt(found.text, info.name, found.round, *scores)
         await running
 
     async def refine(self, prompt: str, class_names: Sequence[str], seed: int, *, deadline_s: float, tenant: str = SHARED) -> RefinedPrompt:

@@ -238,7 +238,9 @@ def test_any_change_gives_masks_of_known_values_or_is_refused(dataset, place, va
     # What the mask depends on has not become something else without a word.
     if len(place) == 3 and place[0] in NEEDED and place[2] in NEEDED[place[0]] and place[2] not in ("segmentation", "category_id"):
         assert value is not GONE
-        assert type(value) is int
+        # The file of an image without annotations, which is not part of the split, may have any name.
+        unused = place[2] == "file_name" and content()["images"][place[1]]["id"] == 5
+        assert type(value) is (str if unused else int)
 
 
 @settings(deadline=None)

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from pathlib import Path
-
-import pytest
 
 from synthseg.machine.whole_file import sweep, whole, write_whole
 
@@ -21,10 +20,9 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
 def test_what_is_raised_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_whole(target, b"old")
-    writing = whole(target)
-    writing.__enter__().write_bytes(b"half")
-    with pytest.raises(KeyboardInterrupt):
-        writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    with suppress(KeyboardInterrupt), whole(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 import serving.http
 from serving.http.app import create_app
 from synthseg.config.loading import load_config, preset_names
-from tests.serving.http.conftest import Configure
+from tests.serving.conftest import Configure
 from tests.serving.http.local_backend import LocalBackend
 
 PAGE = Path(serving.http.__file__).parent / "page"

@@ -13,8 +13,8 @@ import pytest
 from huggingface_hub import constants
 
 from synthseg.config import load_config
+from synthseg.engines.llama import engine as llama
 from synthseg.engines.llama.engine import LlamaEngine, embedded_model_path, is_whole_json
-from synthseg.engines.llama.engine import engine as llama
 from synthseg.engines.registry import build_text_engine
 from synthseg.engines.text import RequestRefused, TextRequest
 from synthseg.errors import UsageProblem

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
-from synthseg.engines.llama.engine import weights as llama_weights
+from synthseg.engines.llama import weights as llama_weights
 from synthseg.engines.llama.weights import in_q8_0
 from synthseg.machine.cache import cache_folder
 
