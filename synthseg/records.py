@@ -305,9 +305,8 @@ def check_schema(found: pa.Schema, expected: pa.Schema, source: str) -> None:
     if version != str(SCHEMA_VERSION):
         raise CorruptData(f"{source}: record schema version {version}, this program reads {SCHEMA_VERSION}; run the version that wrote it")
     if wrong := sorted(_strangers(found, expected)):
-        raise CorruptData(
-            f"{source}: {', '.join(wrong)} not as in the record; run the version that wrote it, or delete the shard and run again"
-        )
+        way_out = "run the version that wrote it, or delete the shard and run again"
+        raise CorruptData(f"{source}: columns {', '.join(wrong)} are not the record's; {way_out}")
 
 
 def completed(table: pa.Table, expected: pa.Schema) -> pa.Table:

@@ -108,7 +108,7 @@ def _wait_until_running(needs: Mapping[str, Mapping[str, float]], config: RunCon
 def _reason(failed: ApplicationStatusOverview) -> str:
     """Why an application did not start: what a replica's constructor raised, the last line of its traceback, else what Serve says."""
     for deployment in failed.deployments.values():
-        if deployment.status.value == _DEPLOY_FAILED and (lines := deployment.message.strip().splitlines()):
+        if deployment.status == _DEPLOY_FAILED and (lines := deployment.message.strip().splitlines()):
             return lines[-1].strip().removeprefix(f"{UsageProblem.__module__}.UsageProblem: ")
     return failed.message.strip()
 
