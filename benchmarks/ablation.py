@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.supervised_twin import exact_sample
-from pipelines.samples import LEARNT_FROM, kept_samples
+from pipelines.samples import WHOLE, kept_samples
 from synthseg.config.schema import RunConfig
 from synthseg.datasets.base import to_class_order
 from synthseg.embedded.scenes.field import field_split
@@ -87,7 +87,6 @@ def mask_quality(config: RunConfig, parts: FrozenParts, samples: Samples) -> Ite
         masks = parts.masker(config.segmenter.model_copy(update={"affinity": affinity})).masks(images, labels, ignore_band=0.0)
         matrix = ConfusionMatrix(len(config.classes))
         for sample, mask in zip(exact, masks, strict=True):
-            assert sample.mask is not None
             matrix.update(sample.mask, mask)
         yield f"affinity {affinity}", matrix.miou()
 
@@ -124,7 +123,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = RunFolder.open(str(options.out))
     config = folder.config()
-    samples = kept_samples(folder, [*LEARNT_FROM, "score"])
+    samples = kept_samples(folder, [*WHOLE, "score"])
     parts = load_frozen(config, torch.device("cpu"))
     print_table("unasked pairs, average precision", unasked_ranking(config, options.out, samples))
     print_table(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -26,16 +28,34 @@ from synthseg.embedded.scenes.grammar import read_prompt
 from synthseg.embedded.scenes.seeding import painting_rng
 from synthseg.embedded.scenes.worlds import TRAINING
 from synthseg.evaluation.confusion import ConfusionMatrix
-from synthseg.image_codec import decode_rgb
+from synthseg.ids import image_sha256
+from synthseg.image_codec import decode_rgb, encode_png
 from synthseg.method.networks.segmenter import Segmenter
 from synthseg.records import Sample, present
 from synthseg.store.run_folder import RunFolder
-from training.segmenter import TrainingSample, train_segmenter
+from training.data import HeldSamples
+from training.segmenter import train_segmenter
 
 CHUNK = 16
 
 
-def exact_sample(config: RunConfig, sample: Sample) -> TrainingSample:
+@dataclass(frozen=True, slots=True)
+class ExactSample:
+    """A stored image, and what the painter knows of it."""
+
+    encoded: bytes
+    label: tuple[int, ...]
+    mask: NDArray[np.uint8]
+
+
+def exact_samples(samples: Sequence[ExactSample]) -> HeldSamples:
+    """What the twin learns from."""
+    masks = [encode_png(sample.mask) for sample in samples]
+    content = [[image_sha256(sample.encoded), image_sha256(mask)] for sample, mask in zip(samples, masks, strict=True)]
+    return HeldSamples([sample.encoded for sample in samples], np.array([sample.label for sample in samples], np.int8), content, masks)
+
+
+def exact_sample(config: RunConfig, sample: Sample) -> ExactSample:
     """The stored image with the mask and label that the painter knows. ValueError when it no longer paints that image."""
     image = present(sample.image)
     parameters = json.loads(image.parameters)
@@ -46,7 +66,7 @@ def exact_sample(config: RunConfig, sample: Sample) -> TrainingSample:
         raise ValueError(f"sample {sample.sample_id} is painted differently by this version")
     mask: NDArray[np.uint8] = to_class_order(scene.mask, config)
     label = tuple(int((mask == k).any()) for k in range(1, len(config.classes) + 1))
-    return TrainingSample(image.encoded, label, mask)
+    return ExactSample(image.encoded, label, mask)
 
 
 def twin_miou(out: str) -> dict[str, float]:
@@ -58,7 +78,7 @@ def twin_miou(out: str) -> dict[str, float]:
     survived = final_labels(folder).keys()
     samples = [exact_sample(config, sample) for sample in kept if sample.sample_id in survived]
     with ray_session(config, verbose=False):
-        trained = train_segmenter(config, samples, Path(out) / "twin", config.execution.workers)
+        trained = train_segmenter(config, exact_samples(samples), Path(out) / "twin", config.execution.workers)
     segmenter = Segmenter.load(trained.checkpoint, config, torch.device("cpu"))
     dataset = open_dataset(config.evaluation.dataset, config)
     matrix = ConfusionMatrix(len(config.classes))

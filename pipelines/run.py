@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.context import RunContext
 from pipelines.session import ray_session
-from pipelines.stages import classifier, evaluate, images, prompts, relabel, segmenter
+from pipelines.stages import classifier, evaluate, images, masks, prompts, relabel, segmenter
 from synthseg.config.schema import RunConfig
 from synthseg.errors import RunFailure, UsageProblem
 from synthseg.machine import interrupt
@@ -45,6 +45,7 @@ _STAGES: Mapping[Stage, Callable[[RunContext], None]] = {
     Stage.images: images.run,
     Stage.classifier: classifier.run,
     Stage.relabel: relabel.run,
+    Stage.masks: masks.run,
     Stage.segmenter: segmenter.run,
     Stage.evaluate: evaluate.run,
 }
@@ -135,6 +136,7 @@ def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dic
         "prompts": (found["candidates"], found["accepted"], found["candidates"] - found["accepted"], 0),
         "images": _ends(folder, "images"),
         "relabel": _ends(folder, "labels"),
+        "masks": _ends(folder, "masks"),
     }
     rows = []
     for name, (planned, ok, dropped, failed) in counts.items():

@@ -24,7 +24,7 @@ ABSENT: Final = 0
 UNKNOWN: Final = -1
 """Label values: every loss ignores UNKNOWN."""
 
-SectionName = Literal["key", "prompt", "image", "score", "labels", "outcome"]
+SectionName = Literal["key", "prompt", "image", "score", "labels", "mask", "outcome"]
 Status = Literal["ok", "dropped", "failed"]
 Kind = Literal["target", "context", "bare"]
 """What a prompt asks for: its class, the usual surroundings of the class without it, or the class without them."""
@@ -89,6 +89,19 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """Class indices of the image's pixels, as a PNG of one channel: 0 background, 1..K the run's classes, 255 unknown."""
+
+    encoded: bytes
+    """Column `bytes`."""
+    sha256: str
+    source: str
+    """What it was grown from, such as `labels, seeds, cda, par`."""
+    parameters: str
+    """Canonical JSON of the settings that it depends on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a sample left a stage."""
 
@@ -115,12 +128,18 @@ class Sample:
     image: Image | None = None
     score: Score | None = None
     labels: Labels | None = None
+    mask: Mask | None = None
     outcome: Outcome | None = None
 
     def __repr__(self) -> str:
         """Only what was read."""
         read = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if hasattr(self, field.name))
         return f"Sample({', '.join(read)})"
+
+    def grown(self, **sections: Any) -> Sample:
+        """The sample with more `sections` than it was read with."""
+        read = {field.name: getattr(self, field.name) for field in fields(self) if hasattr(self, field.name)}
+        return _record(Sample, {**read, **sections})
 
     @property
     def is_ok(self) -> bool:
@@ -203,6 +222,10 @@ _SECTIONS: Final[Mapping[str, tuple[type, pa.StructType]]] = {
         ),
     ),
     "labels": (Labels, pa.struct([("label", pa.list_(pa.int8())), ("probs", pa.list_(pa.float32())), ("source", pa.string())])),
+    "mask": (
+        Mask,
+        pa.struct([("bytes", pa.large_binary()), ("sha256", pa.string()), ("source", pa.string()), ("parameters", pa.string())]),
+    ),
     "outcome": (
         Outcome,
         pa.struct(

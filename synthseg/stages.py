@@ -12,6 +12,7 @@ class Stage(StrEnum):
     images = "images"
     classifier = "classifier"
     relabel = "relabel"
+    masks = "masks"
     segmenter = "segmenter"
     evaluate = "evaluate"
     report = "report"

@@ -7,7 +7,7 @@ seed, fold and position alone, and gradients are sums over the global batch, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,25 +19,26 @@ import torch
 from numpy.typing import NDArray
 from ray import train
 from ray.train.torch import get_device, prepare_model
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
-from synthseg.ids import derive_seed, digest, image_sha256
+from synthseg.ids import derive_seed, digest
 from synthseg.image_codec import decode_rgb
 from synthseg.machine.stacks import stacks_folder
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.augment import change_looks
 from synthseg.method.networks.classifier import Image, PatchClassifier, fold_name, new_classifier, to_batch
-from synthseg.records import Sample, present
+from training.data import Samples
 from training.loop import (
+    FINGERPRINT,
     Curves,
     beat,
     begin,
     earlier_identities,
     epoch_order,
+    fingerprint_of,
     identity,
     one_thread_on_cpu,
     read_curves,
@@ -54,7 +55,6 @@ HEAD_RATE = 10.0
 ZOOM = (0.8, 1.2)
 SHIFT = 0.1
 """Largest move of the image, as a share of its side: objects stay in view, so labels stay true."""
-FINGERPRINT = "fingerprint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +69,21 @@ class ClassifierResult:
     """What this start's workers computed in, such as "fp32 on cpu"; nothing where every fold was finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoldData:
-    """What the workers learn from, sorted by sample id."""
-
-    encoded: list[bytes]
-    labels: NDArray[np.int8]
-    """(N, K)."""
-    folds: NDArray[np.int64]
-    """(N,)."""
-
-
-def train_classifier(config: RunConfig, samples: Sequence[Sample], out_dir: Path, num_workers: int) -> ClassifierResult:
+def train_classifier(config: RunConfig, samples: Samples, prompt_ids: Sequence[str], out_dir: Path, num_workers: int) -> ClassifierResult:
     """Train `classifier.folds` models and leave `fold-N.safetensors` in `out_dir`, which every worker must see.
 
-    `samples` are the kept ones with sections prompt, image and labels. A finished fold of the same training is not trained again;
-    an unfinished one starts again. Needs a Ray cluster that is up. UsageProblem when a fold has nothing to learn from;
+    `prompt_ids` are those of `samples`, one each: samples of one prompt are in one fold. A finished fold of the same training is not
+    trained again; an unfinished one starts again. Needs a Ray cluster that is up. UsageProblem when a fold has nothing to learn from;
     RunFailure when a worker fails.
     """
     started = time.perf_counter()
-    data = fold_data(config, samples)
+    folds = sample_folds(config, samples.labels, prompt_ids)
     section = config.classifier
-    fingerprints = training_fingerprints(config, data)
+    fingerprints = training_fingerprints(config, samples, folds)
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    pending = [fold for fold in range(section.folds) if not _is_finished(checkpoint_path(out_dir, fold), fingerprints)]
-    precision = _train_folds(config, data, pending, out_dir, fingerprints[0], num_workers) if pending else ()
+    pending = [fold for fold in range(section.folds) if fingerprint_of(checkpoint_path(out_dir, fold)) not in fingerprints]
+    precision = _train_folds(config, samples, folds, pending, out_dir, fingerprints[0], num_workers) if pending else ()
     curve = [line for fold in range(section.folds) for line in read_curves(_curve_path(out_dir, fold))]
     checkpoints = [checkpoint_path(out_dir, fold) for fold in range(section.folds)]
     return ClassifierResult(checkpoints, curve, time.perf_counter() - started, precision)
@@ -105,37 +94,42 @@ def checkpoint_path(out_dir: Path, fold: int) -> Path:
     return out_dir / fold_name(fold)
 
 
-def fold_data(config: RunConfig, samples: Sequence[Sample]) -> FoldData:
-    """The training data in `samples`. UsageProblem where a label has a wrong length or a fold would learn from nothing."""
-    ordered = sorted(samples, key=lambda sample: sample.sample_id)
-    if wrong := next((sample for sample in ordered if len(present(sample.labels).label) != len(config.classes)), None):
-        count = len(present(wrong.labels).label)
-        raise UsageProblem(f"classifier: sample {wrong.sample_id} has {count} labels for {len(config.classes)} classes; label it again")
+def sample_folds(config: RunConfig, labels: NDArray[np.int8], prompt_ids: Sequence[str]) -> NDArray[np.int64]:
+    """The fold (N,) of each sample. UsageProblem where a label has a wrong length or a fold would learn from nothing."""
+    if labels.shape[1] != len(config.classes):
+        raise UsageProblem(f"classifier: labels have {labels.shape[1]} values for {len(config.classes)} classes; label the samples again")
     num_folds = config.classifier.folds
-    folds = np.array([fold_of(sample.prompt.prompt_id, num_folds) for sample in ordered], np.int64)
+    folds = np.array([fold_of(prompt_id, num_folds) for prompt_id in prompt_ids], np.int64)
     for fold in range(num_folds):
         if not (folds != fold).any():
             raise UsageProblem(f"classifier.folds: fold {fold} of {num_folds} has nothing to learn from; make more prompts")
-    labels = np.array([present(sample.labels).label for sample in ordered], np.int8)
-    return FoldData([present(sample.image).encoded for sample in ordered], labels, folds)
+    return folds
 
 
-def training_fingerprints(config: RunConfig, data: FoldData) -> list[str]:
+def training_fingerprints(config: RunConfig, samples: Samples, folds: NDArray[np.int64]) -> list[str]:
     """Identity of a training: settings, images, labels and folds. A checkpoint carries it in its metadata. After it those of earlier
     versions.
     """
-    images = [image_sha256(encoded) for encoded in data.encoded]
+    images = [hashes[0] for hashes in samples.content]
     sections = [identity(config.classifier), *earlier_identities(config.classifier)]
-    rest = (list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
+    rest = (list(config.classes), config.seed, images, samples.labels.tolist(), folds.tolist())
     return [digest("classifier", section, *rest) for section in sections]
 
 
-def _train_folds(config: RunConfig, data: FoldData, folds: list[int], out_dir: Path, fingerprint: str, num_workers: int) -> tuple[str, ...]:
+def _train_folds(
+    config: RunConfig,
+    samples: Samples,
+    folds: NDArray[np.int64],
+    pending: list[int],
+    out_dir: Path,
+    fingerprint: str,
+    num_workers: int,
+) -> tuple[str, ...]:
     num_workers = min(num_workers, config.classifier.batch_size)
     settings = {
         "config": config.model_dump(mode="json"),
-        "data": [ray.put(data)],
-        "folds": folds,
+        "data": [ray.put((samples, folds))],
+        "pending": pending,
         "out_dir": str(out_dir),
         "fingerprint": fingerprint,
     }
@@ -154,17 +148,19 @@ def _train_worker(settings: dict[str, Any]) -> None:
     """One worker's loop over folds; rank 0 also logs and writes."""
     one_thread_on_cpu()
     config = RunConfig.model_validate(settings["config"])
-    data: FoldData = ray.get(settings["data"][0])
+    samples, folds = ray.get(settings["data"][0])
     context = train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     begin(Path(settings["out_dir"]), rank, config.classifier.precision)
-    for fold in settings["folds"]:
-        _train_fold(config, data, fold, Path(settings["out_dir"]), settings["fingerprint"], rank, world)
+    for fold in settings["pending"]:
+        _train_fold(config, samples, np.flatnonzero(folds != fold), fold, Path(settings["out_dir"]), settings["fingerprint"], rank, world)
 
 
-def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fingerprint: str, rank: int, world: int) -> None:
+def _train_fold(
+    config: RunConfig, samples: Samples, members: NDArray[np.int64], fold: int, out_dir: Path, fingerprint: str, rank: int, world: int
+) -> None:
+    """`members` are the samples that this fold's model learns from."""
     section, device = config.classifier, get_device()
-    members = np.flatnonzero(data.folds != fold)
     num_iterations = max(1, round(section.epochs * len(members) / section.batch_size))
     torch.manual_seed(derive_seed("classifier", config.seed, fold))
     classifier = new_classifier(config).to(device)
@@ -179,7 +175,7 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
         factor = schedule(iteration, num_iterations, round(WARMUP_SHARE * num_iterations))
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        images, labels = batch(config, data, members, fold, iteration, rank, world)
+        images, labels = batch(config, samples, members, fold, iteration, rank, world)
         # Gradients are averaged over workers; this makes them the mean over the global batch even where shares differ.
         loss = model(images.to(device), labels.to(device)).sum() * (world / section.batch_size)
         optimizer.zero_grad(set_to_none=True)
@@ -198,7 +194,7 @@ def _train_fold(config: RunConfig, data: FoldData, fold: int, out_dir: Path, fin
 
 
 def batch(
-    config: RunConfig, data: FoldData, members: NDArray[np.int64], fold: int, iteration: int, rank: int, world: int
+    config: RunConfig, samples: Samples, members: NDArray[np.int64], fold: int, iteration: int, rank: int, world: int
 ) -> tuple[Tensor, Tensor]:
     """Images (B, 3, S, S) and labels (B, K) of this worker's part of a global batch; all parts together never depend on `world`."""
     size, seed = config.classifier.batch_size, config.seed
@@ -207,8 +203,8 @@ def batch(
     for position in range(rank, size, world):
         index = int(members[order[position]])
         rng = np.random.default_rng([seed, fold, iteration, position])
-        images.append(augmented(decode_rgb(data.encoded[index]), rng))
-        labels.append(data.labels[index])
+        images.append(augmented(decode_rgb(samples.image(index)), rng))
+        labels.append(samples.labels[index])
     return to_batch(images, config.classifier.image_size, torch.device("cpu")), torch.from_numpy(np.stack(labels))
 
 
@@ -249,13 +245,3 @@ def _optimizer(classifier: PatchClassifier, config: RunConfig) -> torch.optim.Ad
 
 def _curve_path(out_dir: Path, fold: int) -> Path:
     return out_dir / f"fold-{fold}.jsonl"
-
-
-def _is_finished(path: Path, fingerprints: Collection[str]) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="pt") as file:
-            return cast(dict[str, str], file.metadata() or {}).get(FINGERPRINT) in fingerprints
-    except SafetensorError:
-        return False

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from synthseg.config.schema import PRECISION
 from synthseg.config.section import Section
@@ -22,6 +23,8 @@ from synthseg.machine.precision import Setting, used_here
 from synthseg.store.disk import full_disk_named
 
 _LOG = logging.getLogger("synthseg.training")
+FINGERPRINT = "fingerprint"
+"""Key, in a checkpoint's metadata, of the training that it is of."""
 _CAME_LATER: Mapping[str, Any] = {"freeze_stem": False}
 """Settings that earlier versions did not have, with what these did."""
 
@@ -53,11 +56,6 @@ def schedule(iteration: int, num_iterations: int, warmup: int) -> float:
     """Factor on the learning rate: linear warm-up, then linear decay to 0 (poly, power 1)."""
     rise = min(1.0, (iteration + 1) / max(1, warmup))
     return rise * (1 - iteration / max(1, num_iterations))
-
-
-def share_of_batch(batch_size: int, rank: int, world: int) -> int:
-    """Samples this worker puts into a global batch; at least one, so that every worker takes part in the reduction."""
-    return max(1, batch_size // world + (rank < batch_size % world))
 
 
 def epoch_order(start: int, count: int, size: int, *seed: int) -> list[int]:
@@ -117,6 +115,17 @@ def load_state(path: Path, fingerprints: Collection[str]) -> dict[str, Any] | No
         path.unlink(missing_ok=True)
         return None
     return cast("dict[str, Any]", state) if found in fingerprints else None
+
+
+def fingerprint_of(path: Path) -> str:
+    """The training that the finished checkpoint `path` is of; empty where there is none, or none that can be read."""
+    if not path.is_file():
+        return ""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return cast("dict[str, str]", file.metadata() or {}).get(FINGERPRINT, "")
+    except SafetensorError:
+        return ""
 
 
 class Curves:

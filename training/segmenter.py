@@ -1,14 +1,15 @@
-"""Train the segmenter's decoder on Ray Train: N data-parallel workers, each with its own share of the images.
+"""Train the segmenter's decoder on Ray Train: N data-parallel workers, each with its part of every batch.
 
-The encoders are frozen, so a pseudo mask never changes: each worker makes the masks of its share once and keeps them as PNG.
-A killed training goes on from its last state; the same samples and configuration always mean the same training.
+The encoders are frozen and the pseudo masks are published: what is trained is the decoder alone. What a batch holds, how its images are
+changed and which channels fall out depends on iteration and position alone, and every loss is a ratio of sums over the whole batch. So the
+number of workers changes nothing but rounding. A killed training goes on from its last state.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 import ray
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from ray import train
 from ray.train.torch import get_device, prepare_model
@@ -26,30 +28,31 @@ from torch import Tensor, nn
 
 from synthseg.config.schema import RunConfig
 from synthseg.errors import UsageProblem
-from synthseg.ids import derive_seed, digest, image_sha256
-from synthseg.image_codec import decode_rgb, encode_png
+from synthseg.ids import derive_seed, digest
+from synthseg.image_codec import decode_rgb
 from synthseg.machine.stacks import stacks_folder
 from synthseg.method.masks.pseudo_masks import Mask, to_batch
 from synthseg.method.networks.augment import Pair, augment
-from synthseg.method.networks.decoder import Decoder
+from synthseg.method.networks.decoder import Decoder, draw_dropout
 from synthseg.method.networks.enlarge import enlarge
 from synthseg.method.networks.frozen import FrozenParts, load_frozen
 from synthseg.method.networks.losses import Losses, LossWeights, decoder_losses, mean_of, own_labels
 from synthseg.method.networks.segmenter import build_decoder
 from synthseg.records import ABSENT, PRESENT
+from training.data import Samples
 from training.loop import (
+    FINGERPRINT,
     Curves,
     beat,
     begin,
-    earlier_identities,
     epoch_order,
+    fingerprint_of,
     identity,
     load_state,
     one_thread_on_cpu,
     read_curves,
     save_state,
     schedule,
-    share_of_batch,
     write_whole,
 )
 from training.trainer import train_workers
@@ -66,15 +69,6 @@ LoadParts = Callable[[RunConfig, torch.device], FrozenParts]
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSample:
-    """One encoded image, its label (K values of 1, 0, -1) and, for the fully supervised twin only, its exact mask (H, W)."""
-
-    encoded: bytes
-    label: tuple[int, ...]
-    mask: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SegmenterResult:
     """Where the trained decoder lies, what was measured on the way, and the seconds it took this time."""
 
@@ -87,7 +81,7 @@ class SegmenterResult:
 
 def train_segmenter(
     config: RunConfig,
-    samples: Sequence[TrainingSample],
+    samples: Samples,
     out_dir: Path,
     num_workers: int,
     *,
@@ -99,20 +93,18 @@ def train_segmenter(
     `out_dir` must be visible to every worker. An earlier state of the same training in it is continued, a finished one
     returned. Needs a Ray cluster that is up. UsageProblem without samples or with a wrong label length; RunFailure when a worker fails.
     """
-    check_samples(config, samples)
-    num_workers = min(num_workers, len(samples), config.segmenter.batch_size)
+    check_samples(config, samples.labels)
+    num_workers = min(num_workers, config.segmenter.batch_size)
     started = time.perf_counter()
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    fingerprints = training_fingerprints(config, samples, num_workers)
-    finished = load_state(out_dir / STATE, fingerprints)
-    if finished and finished["iteration"] == config.segmenter.iterations and (out_dir / CHECKPOINT).exists():
+    fingerprint = training_fingerprint(config, samples)
+    if fingerprint_of(out_dir / CHECKPOINT) == fingerprint:
         return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), 0.0)
-    (out_dir / CHECKPOINT).unlink(missing_ok=True)
     settings = {
         "config": config.model_dump(mode="json"),
-        "shares": [ray.put(list(samples[rank::num_workers])) for rank in range(num_workers)],
-        "fingerprints": fingerprints,
+        "samples": [ray.put(samples)],
+        "fingerprint": fingerprint,
         "out_dir": str(out_dir),
         "checkpoint_every": checkpoint_every,
     }
@@ -128,66 +120,73 @@ def train_segmenter(
     return SegmenterResult(out_dir / CHECKPOINT, read_curves(out_dir / CURVES), time.perf_counter() - started, precision)
 
 
-def check_samples(config: RunConfig, samples: Sequence[TrainingSample]) -> None:
-    """UsageProblem where nothing can be trained from `samples`."""
-    if not samples:
+def check_samples(config: RunConfig, labels: NDArray[np.int8]) -> None:
+    """UsageProblem where nothing can be trained from samples of these labels (N, K)."""
+    if not len(labels):
         raise UsageProblem("segmenter: no kept images to train on; lower scoring.min_class_score or make more images")
-    if wrong := next((s for s in samples if len(s.label) != len(config.classes)), None):
-        raise UsageProblem(f"segmenter: a label has {len(wrong.label)} values for {len(config.classes)} classes; relabel the samples")
-    if not any(PRESENT in s.label for s in samples):
+    if labels.shape[1] != len(config.classes):
+        raise UsageProblem(f"segmenter: labels have {labels.shape[1]} values for {len(config.classes)} classes; relabel the samples")
+    if not (labels == PRESENT).any():
         raise UsageProblem("segmenter: no image has a present class; lower relabel.present_threshold")
 
 
-def training_fingerprints(config: RunConfig, samples: Sequence[TrainingSample], num_workers: int) -> list[str]:
-    """Identity of a training: settings, images, labels, masks, and how they are shared out. After it those of earlier versions."""
-    content = [(image_sha256(s.encoded), s.label, None if s.mask is None else image_sha256(s.mask.tobytes())) for s in samples]
-    sections = [identity(config.segmenter), *earlier_identities(config.segmenter)]
-    return [digest(section, list(config.classes), config.seed, content, num_workers) for section in sections]
+def training_fingerprint(config: RunConfig, samples: Samples) -> str:
+    """Identity of a training: settings, images, masks and labels. A finished decoder carries it in its metadata."""
+    return digest("segmenter", identity(config.segmenter), list(config.classes), config.seed, samples.content, samples.labels.tolist())
 
 
-class Share:
-    """One worker's images with their masks, decoded on demand."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One worker's part of a global batch."""
 
-    def __init__(
-        self, samples: Sequence[TrainingSample], parts: FrozenParts, config: RunConfig, on_block: Callable[[], None] = lambda: None
-    ) -> None:
-        """`on_block` is called before each block of masks that is made."""
-        self._samples = samples
-        self._config = config
-        self._masks: list[bytes] = []
-        masker = parts.masker(config.segmenter)
-        block = 64
-        for start in range(0, len(samples), block):
-            on_block()
-            part = samples[start : start + block]
-            images = [decode_rgb(s.encoded) for s in part]
-            given = [s.mask for s in part]
-            labels = np.array([s.label for s in part], dtype=np.int8)
-            made = given if all(m is not None for m in given) else masker.masks(images, labels)
-            self._masks += [encode_png(m) for g, p in zip(given, made, strict=True) if (m := p if g is None else g) is not None]
+    images: Tensor
+    """(B, 3, S, S) in [0, 1]."""
+    target: Tensor
+    """(B, S, S): class indices, 255 unknown."""
+    allowed: Tensor
+    """(B, K + 1): false for classes that are known to be absent."""
+    keep: Tensor
+    """(B, E, width): the decoder's dropout."""
 
-    def batch(self, iteration: int, size: int, rank: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, S, S) in [0, 1], targets (B, S, S) and allowed classes (B, K + 1) of one iteration."""
-        section, seed = self._config.segmenter, self._config.seed
-        rng = np.random.default_rng([seed, rank, iteration])
-        pairs, allowed = [], []
-        for index in epoch_order(iteration * size, size, len(self._samples), seed, rank):
-            indices = [index]
-            if rng.random() < section.mosaic_probability:
-                indices += rng.integers(len(self._samples), size=int(rng.integers(1, 4))).tolist()
-            pairs.append(augment([self._pair(i) for i in indices], section.crop_size, rng))
-            labels = np.array([self._samples[i].label for i in indices])
-            allowed.append(np.concatenate([[True], (labels != ABSENT).any(axis=0)]))
-        target = torch.from_numpy(np.stack([mask for _, mask in pairs])).to(device).long()
-        return to_batch([image for image, _ in pairs], device), target, torch.from_numpy(np.stack(allowed)).to(device)
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`."""
+        return Batch(self.images.to(device), self.target.to(device), self.allowed.to(device), self.keep.to(device))
 
-    def _pair(self, index: int) -> Pair:
-        return decode_rgb(self._samples[index].encoded), decode_mask(self._masks[index])
+
+def batch(config: RunConfig, samples: Samples, num_encoders: int, iteration: int, rank: int, world: int) -> Batch:
+    """This worker's part of the batch of `iteration`; all parts together never depend on `world`."""
+    section, seed = config.segmenter, config.seed
+    order = epoch_order(iteration * section.batch_size, section.batch_size, len(samples.labels), seed)
+    pairs, allowed, keep = [], [], []
+    for position in range(rank, section.batch_size, world):
+        rng = np.random.default_rng([seed, iteration, position])
+        indices = [order[position]]
+        if rng.random() < section.mosaic_probability:
+            indices += rng.integers(len(samples.labels), size=int(rng.integers(1, 4))).tolist()
+        pairs.append(augment([_pair(samples, index) for index in indices], section.crop_size, rng))
+        allowed.append(np.concatenate([[True], (samples.labels[indices] != ABSENT).any(axis=0)]))
+        keep.append(draw_dropout(num_encoders, section.decoder_width, rng))
+    target = torch.from_numpy(np.stack([mask for _, mask in pairs])).long()
+    images = to_batch([image for image, _ in pairs], torch.device("cpu"))
+    return Batch(images, target, torch.from_numpy(np.stack(allowed)), torch.from_numpy(np.stack(keep)))
+
+
+def _pair(samples: Samples, index: int) -> Pair:
+    return decode_rgb(samples.image(index)), decode_mask(samples.mask(index))
 
 
 def decode_mask(encoded: bytes) -> Mask:
     """The mask (H, W) that `encode_png` wrote."""
     return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+
+def over_workers(sums: Tensor) -> Tensor:
+    """The sum over all workers' `sums`, as each of them gets it; its gradient is that of this worker's own share."""
+    if not dist.is_initialized():
+        return sums
+    total = sums.detach().clone()
+    dist.all_reduce(total)
+    return sums + (total - sums.detach())
 
 
 def _train_worker(load_parts: LoadParts, settings: dict[str, Any]) -> None:
@@ -199,21 +198,18 @@ def _train_worker(load_parts: LoadParts, settings: dict[str, Any]) -> None:
     device, out_dir = get_device(), Path(settings["out_dir"])
     begin(out_dir, rank, config.segmenter.precision)
     parts = load_parts(config, device)
-    started = time.perf_counter()
-    share = Share(ray.get(settings["shares"][rank]), parts, config, lambda: beat(out_dir, rank))
-    masks_s = time.perf_counter() - started
-    trainer = _Trainer(config, parts, device, settings["fingerprints"], out_dir)
-    size = share_of_batch(config.segmenter.batch_size, rank, world)
+    samples: Samples = ray.get(settings["samples"][0])
+    trainer = _Trainer(config, parts, device, settings["fingerprint"], out_dir, world)
+    num_encoders = len(parts.layer_widths())
     curves = Curves(out_dir / CURVES, trainer.iteration) if rank == 0 else None
     started = time.perf_counter()
     while trainer.iteration < config.segmenter.iterations:
-        torch.manual_seed(derive_seed("dropout", config.seed, rank, trainer.iteration))
-        losses = trainer.step(*share.batch(trainer.iteration, size, rank, device))
+        losses = trainer.step(batch(config, samples, num_encoders, trainer.iteration, rank, world).to(device))
         beat(out_dir, rank)
         done = trainer.iteration == config.segmenter.iterations
         if curves and (done or trainer.iteration % REPORT_EVERY == 0):
             values = {name: float(getattr(losses, name)) for name in ("total", "cross_entropy", "dice", "affinity", "consistency")}
-            values |= {"pseudo_masks_s": masks_s, "elapsed_s": time.perf_counter() - started}
+            values["elapsed_s"] = time.perf_counter() - started
             curves.write(iteration=trainer.iteration, learning_rate=trainer.learning_rate, **values)
         if rank == 0 and (done or trainer.iteration % settings["checkpoint_every"] == 0):
             trainer.save()
@@ -224,9 +220,11 @@ def _train_worker(load_parts: LoadParts, settings: dict[str, Any]) -> None:
 class _Trainer:
     """Decoder, its moving average, optimizer and iteration: all that a state holds."""
 
-    def __init__(self, config: RunConfig, parts: FrozenParts, device: torch.device, fingerprints: list[str], out_dir: Path) -> None:
+    def __init__(
+        self, config: RunConfig, parts: FrozenParts, device: torch.device, fingerprint: str, out_dir: Path, num_workers: int = 1
+    ) -> None:
         self._section, self._parts, self._device = config.segmenter, parts, device
-        self._fingerprint, self._out_dir = fingerprints[0], out_dir
+        self._fingerprint, self._out_dir, self._num_workers = fingerprint, out_dir, num_workers
         torch.manual_seed(derive_seed("decoder", config.seed))
         self._decoder: Decoder = build_decoder(parts, config).to(device)
         self._average = copy.deepcopy(self._decoder).eval().requires_grad_(False)
@@ -235,7 +233,7 @@ class _Trainer:
             self._decoder.parameters(), lr=self._base_rate, weight_decay=self._section.weight_decay, fused=True
         )
         self.iteration = 0
-        if state := load_state(out_dir / STATE, fingerprints):
+        if state := load_state(out_dir / STATE, [fingerprint]):
             self._decoder.load_state_dict(state["decoder"])
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
@@ -251,21 +249,22 @@ class _Trainer:
         rate: float = self._base_rate * schedule(self.iteration, self._section.iterations, self._section.warmup_iterations)
         return rate
 
-    def step(self, images: Tensor, target: Tensor, allowed: Tensor) -> Losses:
-        """One optimizer step on this worker's part of the batch."""
-        section = self._section
+    def step(self, part: Batch) -> Losses:
+        """One optimizer step on this worker's part of the batch; the losses are those of the whole batch."""
+        section, target = self._section, part.target
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate
-        layers, grid = self._parts.layers(images)
+        layers, grid = self._parts.layers(part.images)
         self._model.train()
         with self._parts.clip.autocast():
-            logits, fused = self._model(layers, grid)
+            logits, fused = self._model(layers, grid, part.keep)
         logits = [enlarge(x.float(), target.shape[-2:]) for x in logits]
         if self.iteration >= section.self_training_start * section.iterations:
-            target = own_labels(mean_of(logits), target, allowed, section.self_training_confidence)
-        losses = decoder_losses(logits, fused, target, self._weights)
+            target = own_labels(mean_of(logits), target, part.allowed, section.self_training_confidence)
+        losses = decoder_losses(logits, fused, target, self._weights, over_workers)
         self._optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        # Gradients are averaged over workers; that of the whole batch is the sum of theirs.
+        (losses.total * self._num_workers).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._decoder.parameters(), GRADIENT_NORM)
         self._optimizer.step()
         self.iteration += 1
@@ -283,4 +282,4 @@ class _Trainer:
     def export(self) -> None:
         """Write the averaged weights, whole or not at all."""
         state = {name: tensor.contiguous().cpu() for name, tensor in self._average.state_dict().items()}
-        write_whole(self._out_dir / CHECKPOINT, save(state))
+        write_whole(self._out_dir / CHECKPOINT, save(state, metadata={FINGERPRINT: self._fingerprint}))

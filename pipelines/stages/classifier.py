@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.context import RunContext
-from pipelines.samples import kept_samples
+from pipelines.samples import classifier_samples
 from pipelines.session import check_room
 from pipelines.stages import relabel
 from synthseg.stages import Stage
@@ -17,7 +17,7 @@ def run(context: RunContext) -> None:
     if relabel.pending_shards(folder):
         check_room(config, Stage.classifier)
     with context.training_folder("classifier") as out, context.timed(Stage.classifier, config.classifier.folds):
-        trained = train_classifier(config, kept_samples(folder), out, config.execution.workers)
+        trained = train_classifier(config, *classifier_samples(config, folder), out, config.execution.workers)
         context.progress.advance(Stage.classifier, ok=config.classifier.folds)
     folder.note_precision(Stage.classifier, trained.precision)
     folder.update_metrics({"classifier": {"curve": trained.curve}})

@@ -271,6 +271,9 @@ class ExecutionConfig(Section):
     0, a worker of the stages without engines takes a whole GPU."""
     num_gpus_per_worker: float = Field(default=0.2, ge=0)
     """GPUs of a stage worker beside engine replicas, for its CLIP; none where `num_gpus_per_replica` is 0 and vLLM takes none."""
+    cache_bytes: int = Field(default=1 << 35, gt=0)
+    """Images and masks that trainings keep on each machine's disk, below SYNTHSEG_CACHE (default ~/.cache/synthseg). A training whose
+    samples do not fit reads shards again and again."""
     address: str = ""
     """Ray cluster to join; empty starts one on this machine."""
     vllm: VllmConfig = VllmConfig()

@@ -12,7 +12,7 @@ from synthseg.report.summary import metric
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Stage
 
-SHARDED: tuple[Stage, ...] = ("prompts", "plan", "images", "labels")
+SHARDED: tuple[Stage, ...] = ("prompts", "plan", "images", "labels", "masks")
 TRAINED = ("classifier", "relabel", "segmenter", "evaluate")
 """Stages that are known by their seconds only; relabelling writes the shards called labels."""
 

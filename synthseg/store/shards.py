@@ -15,7 +15,7 @@ from synthseg.errors import CorruptData
 from synthseg.records import check_schema, completed, part_of
 from synthseg.store.files import Files
 
-Stage = Literal["prompts", "plan", "images", "labels"]
+Stage = Literal["prompts", "plan", "images", "labels", "masks"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,11 @@ STAGE_SECTIONS: dict[Stage, tuple[SectionName, ...]] = {
     "plan": ("key", "prompt"),
     "images": ("key", "prompt", "image", "score", "labels", "outcome"),
     "labels": ("key", "labels", "outcome"),
+    "masks": ("key", "mask", "outcome"),
 }
 """Sections of the sample shards of each stage."""
+DECODER = "segmenter/decoder.safetensors"
+"""The trained network."""
 
 
 @dataclass(slots=True)
@@ -75,6 +78,7 @@ def verify_run(out: str) -> VerifyReport:
     labels = [sample.sample_id for sample in relabelled if sample.sample_id in ends or sample.sample_id not in planned]
     _check_ids("labels", kept, labels, report)
     ends.update((sample.sample_id, present(sample.outcome)) for sample in relabelled)
+    _check_masks(folder, [sample.sample_id for sample in relabelled if sample.is_ok], report)
     _count_outcomes(config, plan, ends, report)
     return report
 
@@ -140,6 +144,19 @@ def _check_images(samples: list[Sample], report: VerifyReport) -> None:
             report.faults.append(f"images: sample {sample.sample_id} has no image and is not marked failed")
         elif image_sha256(image.encoded) != image.sha256:
             report.faults.append(f"images: sample {sample.sample_id} does not match its sha256")
+
+
+def _check_masks(folder: RunFolder, expected: list[str], report: VerifyReport) -> None:
+    """One mask for each sample that relabelling kept. An earlier version trained its network without publishing any."""
+    found: list[str] = []
+    for table in _tables(folder, "masks", ["sample_id", "mask.bytes", "mask.sha256"], report):
+        for sample in from_table(table):
+            mask = present(sample.mask)
+            found.append(sample.sample_id)
+            if image_sha256(mask.encoded) != mask.sha256:
+                report.faults.append(f"masks: sample {sample.sample_id} does not match its sha256")
+    if found or not folder.files.exists(DECODER):
+        _check_ids("masks", expected, found, report)
 
 
 def _count_outcomes(config: RunConfig, plan: list[Sample], ends: Mapping[str, Outcome], report: VerifyReport) -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.label_metrics import label_metrics
-from pipelines.samples import final_labels, kept_samples, training_samples
+from pipelines.samples import classifier_samples, final_labels, kept_samples, segmenter_samples
 from synthseg.config import load_config
 from synthseg.engines.image import GeneratedImage, ImageRequest
 from synthseg.engines.registry import build_image_engine
-from synthseg.ids import canonical_json
+from synthseg.ids import canonical_json, image_sha256
 from synthseg.records import present
 from synthseg.sample_plan import image_parameters, plan_samples
 from synthseg.store.run_folder import RunFolder
@@ -25,7 +26,13 @@ def published(row: dict[str, Any], end: str, encoded: bytes) -> dict[str, Any]:
     made = {**row, "outcome": outcome(end, "images")}
     if end != "failed":
         size = {"width": CONFIG.images.width, "height": CONFIG.images.height}
-        made["image"] = {"bytes": encoded, **size, "sha256": "", "engine": "", "parameters": canonical_json(image_parameters(CONFIG))}
+        made["image"] = {
+            "bytes": encoded,
+            **size,
+            "sha256": image_sha256(encoded),
+            "engine": "",
+            "parameters": canonical_json(image_parameters(CONFIG)),
+        }
         made["labels"] = {"label": [1, -1], "probs": [0.9, 0.5], "source": "clip"}
     return made
 
@@ -61,10 +68,25 @@ def test_the_classifier_learns_from_what_selection_kept(folder: RunFolder) -> No
     assert [present(sample.image).width for sample in kept_samples(folder, ["image.width"])] == [CONFIG.images.width] * 2
 
 
+def test_the_classifier_learns_from_them_in_order_of_their_ids(folder: RunFolder) -> None:
+    samples, prompt_ids = classifier_samples(CONFIG, folder)
+    kept = sorted(kept_samples(folder), key=lambda sample: sample.sample_id)
+    assert [samples.image(i) for i in range(2)] == [present(sample.image).encoded for sample in kept]
+    assert (samples.labels.tolist(), prompt_ids) == ([[1, -1]] * 2, ["p", "p"])
+    assert samples.content == [[present(sample.image).sha256] for sample in kept]
+    again = pickle.loads(pickle.dumps(samples))
+    assert again.image(1) == samples.image(1)
+
+
 def test_the_segmenter_learns_from_what_relabelling_left(folder: RunFolder) -> None:
     kept = kept_samples(folder)
     assert final_labels(folder) == {kept[0].sample_id: (1, 0)}
-    assert [(s.encoded, s.label) for s in training_samples(folder)] == [(present(kept[0].image).encoded, (1, 0))]
+    assert len(segmenter_samples(CONFIG, folder).labels) == 0, "no mask is made yet"
+    mask = {"bytes": b"mask", "sha256": image_sha256(b"mask"), "source": "labels", "parameters": "{}"}
+    row = {"sample_id": kept[0].sample_id, "class_ids": [8], "ordinal": 0, "seed": 1, "mask": mask, "outcome": outcome("ok", "masks")}
+    folder.shards.publish("masks", "shard-00000", samples([row], "key", "mask", "outcome"))
+    learnt = segmenter_samples(CONFIG, folder)
+    assert (learnt.labels.tolist(), learnt.mask(0), learnt.image(0)) == ([[1, 0]], b"mask", present(kept[0].image).encoded)
 
 
 def test_both_kinds_of_labels_are_measured_on_the_same_samples(folder: RunFolder) -> None:
@@ -75,4 +97,4 @@ def test_both_kinds_of_labels_are_measured_on_the_same_samples(folder: RunFolder
 
 def test_a_run_without_images_has_nothing_to_learn_from(tmp_path: Path) -> None:
     run = RunFolder.create(str(tmp_path), CONFIG)
-    assert (kept_samples(run), training_samples(run), label_metrics(CONFIG, run)) == ([], [], {})
+    assert (kept_samples(run), len(segmenter_samples(CONFIG, run).labels), label_metrics(CONFIG, run)) == ([], 0, {})

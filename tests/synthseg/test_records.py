@@ -24,7 +24,7 @@ PROMPT = Prompt("p", "a horse", 1, "", 0.5, None, 0.25, "engine")
 MADE = Sample("a", (13, 8), 0, 5, PROMPT, image=Image(b"png", 2, 3, "hash", "engine", "{}"), outcome=Outcome("ok", "images"))
 FAILED = Sample("b", (), 1, 6, PROMPT, outcome=Outcome("failed", "images", error="boom", retryable=True))
 SCHEMA = sample_schema("prompt", "image", "outcome")
-ALL: tuple[records.SectionName, ...] = ("prompt", "image", "score", "labels", "outcome")
+ALL: tuple[records.SectionName, ...] = ("prompt", "image", "score", "labels", "mask", "outcome")
 
 
 def without(table: pa.Table, column: str, field: str) -> pa.Table:

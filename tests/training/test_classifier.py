@@ -14,9 +14,8 @@ from synthseg.ids import digest, image_sha256
 from synthseg.machine.whole_file import TEMPORARY
 from synthseg.method.labels.folds import fold_of
 from synthseg.method.networks.classifier import load_classifier, new_classifier
-from synthseg.records import from_table
-from tests.rows import samples
-from training.classifier import augmented, batch, checkpoint_path, fold_data, train_classifier, training_fingerprints
+from training.classifier import augmented, batch, checkpoint_path, sample_folds, train_classifier, training_fingerprints
+from training.data import HeldSamples
 
 SIZE = 32
 
@@ -34,33 +33,29 @@ def config(tmp_path_factory):
     return loaded.model_copy(update={"classifier": loaded.classifier.model_copy(update=section)})
 
 
-def rows(count: int, num_labels: int = 2):
-    """Red squares are cats, blue ones dogs, four images a prompt."""
+def held(count: int, num_labels: int = 2) -> tuple[HeldSamples, list[str]]:
+    """Red squares are cats, blue ones dogs, four images a prompt; and the prompt of each."""
     rng = np.random.default_rng(0)
-    made = []
+    images, labels = [], []
     for i in range(count):
         is_dog = (i // 4) % 2
         image = rng.integers(80, 130, (SIZE, SIZE, 3)).astype(np.uint8)
         image[8:24, 8:24, 0 if is_dog else 2] = 250  # OpenCV's order: blue first
-        made.append(
-            {
-                "sample_id": f"{i:04d}",
-                "class_ids": [12 if is_dog else 8],
-                "ordinal": i % 4,
-                "seed": i,
-                "prompt": {"prompt_id": f"prompt-{i // 4}", "text": "a square"},
-                "image": {"bytes": cv2.imencode(".png", image)[1].tobytes(), "width": SIZE, "height": SIZE},
-                "labels": {"label": ([0, 1] if is_dog else [1, 0])[:num_labels], "probs": [0.5] * num_labels, "source": "clip"},
-            }
-        )
-    return from_table(samples(made, "key", "prompt", "image", "labels"))
+        images.append(cv2.imencode(".png", image)[1].tobytes())
+        labels.append(([0, 1] if is_dog else [1, 0])[:num_labels])
+    samples = HeldSamples(images, np.array(labels, np.int8), [[image_sha256(image)] for image in images])
+    return samples, [f"prompt-{i // 4}" for i in range(count)]
+
+
+def fingerprints(config, samples: HeldSamples, prompts: list[str]) -> list[str]:
+    return training_fingerprints(config, samples, sample_folds(config, samples.labels, prompts))
 
 
 def test_global_batches_do_not_depend_on_the_number_of_workers(config):
-    data = fold_data(config, rows(40))
-    members = np.flatnonzero(data.folds != 0)
-    whole = batch(config, data, members, 0, 3, 0, 1)
-    parts = [batch(config, data, members, 0, 3, rank, 3) for rank in range(3)]
+    samples, prompts = held(40)
+    members = np.flatnonzero(sample_folds(config, samples.labels, prompts) != 0)
+    whole = batch(config, samples, members, 0, 3, 0, 1)
+    parts = [batch(config, samples, members, 0, 3, rank, 3) for rank in range(3)]
     assert [len(images) for images, _ in parts] == [3, 3, 2]
     for rank, (images, labels) in enumerate(parts):
         assert torch.equal(images, whole[0][rank::3])
@@ -68,9 +63,10 @@ def test_global_batches_do_not_depend_on_the_number_of_workers(config):
 
 
 def test_folds_never_share_a_prompt(config):
-    data = fold_data(config, rows(40))
-    assert set(data.folds) == {0, 1}
-    assert data.folds.tolist() == [fold_of(f"prompt-{i // 4}", 2) for i in range(40)]
+    samples, prompts = held(40)
+    folds = sample_folds(config, samples.labels, prompts)
+    assert set(folds) == {0, 1}
+    assert folds.tolist() == [fold_of(f"prompt-{i // 4}", 2) for i in range(40)]
 
 
 def test_augmented_keeps_size_and_follows_its_generator():
@@ -84,15 +80,14 @@ def test_augmented_keeps_size_and_follows_its_generator():
 
 def test_nothing_to_learn_from_is_said_before_training(config, tmp_path):
     with pytest.raises(UsageProblem, match=r"classifier\.folds"):
-        train_classifier(config, rows(4), tmp_path, 1)
-    with pytest.raises(UsageProblem, match="1 labels for 2 classes"):
-        train_classifier(config, rows(40, num_labels=1), tmp_path, 1)
+        train_classifier(config, *held(4), tmp_path, 1)
+    with pytest.raises(UsageProblem, match="labels have 1 values for 2 classes"):
+        train_classifier(config, *held(40, num_labels=1), tmp_path, 1)
 
 
 def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_path):
-    table = rows(64)
-    data = fold_data(config, table)
-    fingerprint, before_bf16, before_fp32 = training_fingerprints(config, data)
+    samples, prompts = held(64)
+    fingerprint, before_bf16, before_fp32 = fingerprints(config, samples, prompts)
     # What a kill leaves: fold 0 finished, fold 1 half written, Ray's own files.
     finished = new_classifier(config).state_dict()
     save_file(finished, checkpoint_path(tmp_path, 0), metadata={"fingerprint": fingerprint})
@@ -101,7 +96,7 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     (tmp_path / "ray" / "classifier").mkdir(parents=True)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        found = train_classifier(config, table, tmp_path, 2)
+        found = train_classifier(config, samples, prompts, tmp_path, 2)
     finally:
         ray.shutdown()
     assert found.checkpoints == [checkpoint_path(tmp_path, 0), checkpoint_path(tmp_path, 1)]
@@ -111,9 +106,9 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     assert found.curve[-1]["loss"] < found.curve[0]["loss"]
 
     model = load_classifier(found.checkpoints[1], config, torch.device("cpu"))
-    unseen = np.flatnonzero(data.folds == 1)
-    decoded = [cv2.imdecode(np.frombuffer(data.encoded[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in unseen]
-    assert (model.probabilities(decoded).argmax(axis=1) == data.labels[unseen].argmax(axis=1)).mean() > 0.9
+    unseen = np.flatnonzero(sample_folds(config, samples.labels, prompts) == 1)
+    decoded = [cv2.imdecode(np.frombuffer(samples.image(i), np.uint8), cv2.IMREAD_COLOR_RGB) for i in unseen]
+    assert (model.probabilities(decoded).argmax(axis=1) == samples.labels[unseen].argmax(axis=1)).mean() > 0.9
 
     assert found.precision == ("fp32 on cpu",)
 
@@ -121,15 +116,15 @@ def test_an_interrupted_training_goes_on_out_of_fold_on_two_workers(config, tmp_
     for fold, earlier in enumerate((before_bf16, before_fp32)):
         save_file(load_file(checkpoint_path(tmp_path, fold)), checkpoint_path(tmp_path, fold), metadata={"fingerprint": earlier})
     # Nothing left to do: no training starts, even without any cluster. Other labels are another training.
-    assert train_classifier(config, table, tmp_path, 2).curve == found.curve
-    assert training_fingerprints(config, fold_data(config, rows(60)))[0] != fingerprint
+    assert train_classifier(config, samples, prompts, tmp_path, 2).curve == found.curve
+    assert fingerprints(config, *held(60))[0] != fingerprint
 
 
 def test_a_frozen_stem_stays_as_it_was_while_the_rest_learns(config, tmp_path):
     frozen = config.model_copy(update={"classifier": config.classifier.model_copy(update={"freeze_stem": True, "epochs": 1})})
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        trained = load_file(train_classifier(frozen, rows(40), tmp_path, 1).checkpoints[0])
+        trained = load_file(train_classifier(frozen, *held(40), tmp_path, 1).checkpoints[0])
     finally:
         ray.shutdown()
     start = new_classifier(frozen).state_dict()
@@ -138,10 +133,11 @@ def test_a_frozen_stem_stays_as_it_was_while_the_rest_learns(config, tmp_path):
 
 
 def test_a_stem_that_learns_is_the_training_of_versions_that_froze_none(config):
-    data = fold_data(config, rows(40))
+    samples, prompts = held(40)
     before = config.classifier.model_dump(mode="json", exclude={"freeze_stem", "precision"})
-    images = [image_sha256(encoded) for encoded in data.encoded]
-    earlier = digest("classifier", before, list(config.classes), config.seed, images, data.labels.tolist(), data.folds.tolist())
-    assert training_fingerprints(config, data)[0] == earlier
+    images = [image_sha256(encoded) for encoded in samples.images]
+    folds = sample_folds(config, samples.labels, prompts)
+    earlier = digest("classifier", before, list(config.classes), config.seed, images, samples.labels.tolist(), folds.tolist())
+    assert fingerprints(config, samples, prompts)[0] == earlier
     frozen = config.model_copy(update={"classifier": config.classifier.model_copy(update={"freeze_stem": True})})
-    assert training_fingerprints(frozen, data)[0] != earlier
+    assert fingerprints(frozen, samples, prompts)[0] != earlier

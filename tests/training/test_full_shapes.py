@@ -23,7 +23,8 @@ from synthseg.method.networks.classifier import new_classifier, to_batch
 from synthseg.method.networks.frozen import FrozenParts, load_frozen
 from synthseg.method.networks.segmenter import Segmenter
 from synthseg.taxonomy import taxonomy
-from training.segmenter import TrainingSample, train_segmenter
+from training.data import HeldSamples
+from training.segmenter import train_segmenter
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
@@ -101,8 +102,9 @@ def test_the_classifier_learns_at_384_px(config: RunConfig) -> None:
 
 
 def test_the_segmenter_trains_and_predicts(config: RunConfig, parts: FrozenParts, cluster: None, tmp_path: Path) -> None:
-    labels = [(1, 0, -1), (0, 1, 0)]
-    samples = [TrainingSample(encode_png(image(i)), label) for i, label in enumerate(labels)]
+    labels = np.array([(1, 0, -1), (0, 1, 0)], np.int8)
+    masks = [encode_png(mask) for mask in parts.masker(config.segmenter).masks([image(0), image(1)], labels)]
+    samples = HeldSamples([encode_png(image(i)) for i in range(2)], labels, [["0"], ["1"]], masks)
     trained = train_segmenter(config, samples, tmp_path, 1)
     assert trained.curves[-1]["iteration"] == 2
     assert np.isfinite(trained.curves[-1]["total"])

@@ -52,7 +52,7 @@ def stage_wishes(config: RunConfig, stage: Stage) -> tuple[Wish, ...]:
     execution = config.execution
     if stage is Stage.report:
         return ()
-    if stage in (Stage.classifier, Stage.relabel, Stage.segmenter, Stage.evaluate):
+    if stage in (Stage.classifier, Stage.relabel, Stage.masks, Stage.segmenter, Stage.evaluate):
         whole = 1.0 if execution.num_gpus_per_replica > 0 else 0.0
         return (Wish("worker", execution.workers, ({"CPU": WORKER_CPUS, "GPU": whole},)),)
     if stage is Stage.images:

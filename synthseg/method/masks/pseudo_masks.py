@@ -34,6 +34,12 @@ Labels = NDArray[np.int8]
 Tagger = Callable[[Tensor, Encoded], Labels]
 """Labels of images (B, 3, H, W) in [0, 1], whose encoding at the first of the seeds' scales is known."""
 
+MASK_SETTINGS = (
+    "clip_model", "normalization", "text_templates", "num_attributes", "seed_blocks", "seed_scales", "seed_flip", "affinity",
+    "affinity_blocks", "affinity_power", "cda_temperature", "background_power", "seed_box_threshold", "par_iterations", "par_stride",
+    "ignore_band",
+)  # fmt: skip
+"""Settings of the segmenter that a pseudo mask depends on."""
 BATCH = 16
 """Most images at once."""
 BATCH_PAIRS = 1 << 24

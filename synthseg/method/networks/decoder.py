@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from synthseg.method.networks.tower import Grid, join_heads, split_heads, to_grid
 
 NUM_HEADS = 8
 DROPOUT = 0.1
+
+
+def draw_dropout(num_encoders: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """What one image's channels (E, width) are multiplied by: whole channels fall out, as dropout2d does on a feature map.
+
+    It is drawn for each image by itself, so that it does not depend on the images beside it.
+    """
+    kept = rng.random((num_encoders, width)) >= DROPOUT
+    return kept.astype(np.float32) / np.float32(1 - DROPOUT)
 
 
 class Entry(nn.Module):
@@ -27,15 +38,12 @@ class Entry(nn.Module):
             nn.Sequential(nn.LayerNorm(size), nn.Linear(size, width), nn.GELU(), nn.Linear(width, width)) for size in layer_widths
         )
         self.fuse = nn.Linear(width * len(layer_widths), width)
-        self.dropout = nn.Dropout1d(DROPOUT)
 
-    def forward(self, tokens: Sequence[Tensor]) -> Tensor:
-        """Fused features."""
+    def forward(self, tokens: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
+        """Fused features; `keep` (B, width) is what each channel of an image is multiplied by."""
         joined = torch.cat([layer(x) for layer, x in zip(self.layers, tokens, strict=True)], dim=-1)
         fused: Tensor = self.fuse(joined)
-        # Whole channels fall out, as dropout2d does on a feature map.
-        dropped: Tensor = self.dropout(fused.transpose(1, 2))
-        return dropped.transpose(1, 2)
+        return fused if keep is None else fused * keep[:, None]
 
 
 class Block(nn.Module):
@@ -65,11 +73,14 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.classify = nn.Linear(width, num_classes + 1)
 
-    def forward(self, layers: Sequence[Sequence[Tensor]], grid: Grid) -> tuple[list[Tensor], list[Tensor]]:
-        """For each encoder: logits (B, K + 1, h, w) and the fused features (B, N, width) before the blocks."""
+    def forward(self, layers: Sequence[Sequence[Tensor]], grid: Grid, keep: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """For each encoder: logits (B, K + 1, h, w) and the fused features (B, N, width) before the blocks.
+
+        Dropout is `keep` (B, E, width) for E encoders, as `draw_dropout` draws it.
+        """
         logits, fused = [], []
-        for entry, tokens in zip(self.entries, layers, strict=True):
-            mixed = entry(tokens)
+        for number, (entry, tokens) in enumerate(zip(self.entries, layers, strict=True)):
+            mixed = entry(tokens, None if keep is None else keep[:, number])
             fused.append(mixed)
             logits.append(to_grid(self.classify(self.norm(self.blocks(mixed))).transpose(1, 2), grid))
         return logits, fused

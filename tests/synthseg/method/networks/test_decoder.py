@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from synthseg.method.networks.decoder import Decoder
+from synthseg.method.networks.decoder import Decoder, draw_dropout
 
 
 def test_shapes_with_two_encoders_of_different_width() -> None:
@@ -21,8 +22,10 @@ def test_every_weight_learns() -> None:
 
 
 def test_dropout_removes_whole_channels() -> None:
-    torch.manual_seed(0)
-    fused = Decoder([[8]], 2, 64, 0).entries[0]([torch.rand(1, 9, 8)])
+    keep = torch.from_numpy(draw_dropout(1, 64, np.random.default_rng(0)))
+    decoder, tokens = Decoder([[8]], 2, 64, 0), [[torch.rand(1, 9, 8)]]
+    whole, fused = decoder(tokens, (3, 3))[1][0], decoder(tokens, (3, 3), keep[None])[1][0]
     dropped = (fused == 0).all(dim=1)
-    assert dropped.any()
-    assert torch.equal(dropped, (fused == 0).any(dim=1))
+    assert 0 < dropped.sum() < 32
+    assert torch.equal(dropped[0], keep[0] == 0)
+    torch.testing.assert_close(fused[:, :, ~dropped[0]], whole[:, :, ~dropped[0]] / 0.9)
