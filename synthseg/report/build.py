@@ -69,7 +69,10 @@ def render(found: Findings) -> str:
         ],
         per_class=_per_class(metrics),
         panels=found.field_panels,
-        legend=_legend(found),
+        legend=_legend(found, found.field_classes),
+        masks=found.mask_panels,
+        mask_legend=_legend(found, found.mask_classes),
+        unknown_share=metric(metrics, "masks.unknown_share"),
         seconds=_seconds(metric(metrics, "stage_seconds") or {}),
     )
 
@@ -293,9 +296,9 @@ def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "trained": trained.get(name), "control": control.get(name)} for name in names]
 
 
-def _legend(found: Findings) -> list[tuple[str, str]]:
+def _legend(found: Findings, classes: Sequence[int]) -> list[tuple[str, str]]:
     names = ["background", *found.config.classes]
-    return [(names[i], hex_color(i)) for i in found.field_classes if BACKGROUND_ID <= i < len(names) and i != VOID_ID]
+    return [(names[i], hex_color(i)) for i in classes if BACKGROUND_ID <= i < len(names) and i != VOID_ID]
 
 
 def _seconds(stage_seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:

@@ -26,6 +26,8 @@ MAX_PICTURES: Final = 240
 """Thumbnails of the gallery, shared out over the classes; keeps the page at a few MB."""
 MAX_PER_CLASS: Final = 16
 MAX_DROPPED: Final = 24
+MAX_MASKS: Final = 12
+"""Pseudo-masks that are shown, shared out over the classes."""
 FIELD_ASSETS: Final = "report_assets/field.json"
 STATES: Final = {PRESENT: "present", UNKNOWN: "unknown", ABSENT: "absent"}
 DROPPED_STATE: Final = "dropped"
@@ -81,6 +83,15 @@ class ImageStats:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskPanel:
+    """One training image with its pseudo-mask as data URIs."""
+
+    owner: str
+    image: str
+    mask: str
+
+
+@dataclass(frozen=True, slots=True)
 class FieldPanel:
     """One held-out image with its masks as data URIs."""
 
@@ -102,6 +113,9 @@ class Findings:
     metrics: dict[str, Any]
     prompts: PromptStats
     images: ImageStats
+    mask_panels: list[MaskPanel]
+    mask_classes: list[int]
+    """Class indices that occur in the pseudo-masks shown, in class order."""
     field_panels: list[FieldPanel]
     field_classes: list[int]
     """Class indices that occur in the panels, in class order."""
@@ -121,15 +135,19 @@ def collect(folder: RunFolder) -> Findings:
         notes.append("metrics.json cannot be read; delete it: the same command measures again")
     if num_cut := num_cut_prompts(folder.shards):
         notes.append(cut_prompts_note(num_cut))
-    panels, present = _field_panels(folder, notes)
+    images = _images(folder, config, notes)
+    mask_panels, in_masks = _mask_panels(folder, images.gallery, notes)
+    panels, in_panels = _field_panels(folder, notes)
     return Findings(
         config=config,
         run=run,
         metrics=metrics,
         prompts=_prompts(folder, notes),
-        images=_images(folder, config, notes),
+        images=images,
+        mask_panels=mask_panels,
+        mask_classes=sorted(in_masks),
         field_panels=panels,
-        field_classes=sorted(present),
+        field_classes=sorted(in_panels),
         first_event_s=next((event["time"] for event in folder.events() if "time" in event), None),
         notes=notes,
     )
@@ -226,6 +244,28 @@ def _chips(labels: Labels | None, order: list[str], owner: str) -> list[Chip]:
     """Classes that are present or unknown, and the asked one whatever it is."""
     pairs = zip(order, labels.label if labels else (), strict=False)
     return [Chip(name, STATES[value]) for name, value in pairs if value != ABSENT or name == owner]
+
+
+def _mask_panels(folder: RunFolder, gallery: list[Picture], notes: list[str]) -> tuple[list[MaskPanel], set[int]]:
+    """Pseudo-masks of some kept pictures, the classes in turn, and the class indices in them."""
+    by_owner: dict[str, list[Picture]] = defaultdict(list)
+    for picture in gallery:
+        if picture.status == "ok" and picture.owner != CONTEXT:
+            by_owner[picture.owner].append(picture)
+    chosen = [picture for row in zip_longest(*by_owner.values()) for picture in row if picture is not None][:MAX_MASKS]
+    wanted = {picture.sample_id for picture in chosen}
+    found: dict[str, bytes] = {}
+    for table in _tables(folder, "masks", notes):
+        found.update((s.sample_id, present(s.mask).encoded) for s in from_table(table) if s.sample_id in wanted)
+        if len(found) == len(wanted):
+            break
+    panels, classes = [], set()
+    for picture in chosen:
+        if picture.sample_id in found:
+            mask = read_mask(found[picture.sample_id])
+            classes.update(int(index) for index in set(mask.ravel().tolist()))
+            panels.append(MaskPanel(picture.owner, picture.uri, mask_picture(mask)))
+    return panels, classes
 
 
 def _field_panels(folder: RunFolder, notes: list[str]) -> tuple[list[FieldPanel], set[int]]:
