@@ -140,6 +140,8 @@ def _stage_table(folder: RunFolder, stage_seconds: dict[str, float]) -> list[dic
     }
     rows = []
     for name, (planned, ok, dropped, failed) in counts.items():
+        if not planned:  # a run whose network an earlier version trained has no masks
+            continue
         seconds = stage_seconds.get(name, 0.0)
         rate = round(planned / seconds, 2) if seconds else 0.0
         rows.append({"name": name, "planned": planned, "ok": ok, "dropped": dropped, "failed": failed, "seconds": seconds, "rate": rate})

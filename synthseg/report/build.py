@@ -20,6 +20,7 @@ from synthseg.report.collect import DROPPED_STATE, STATES, Findings, collect
 from synthseg.report.pictures import hex_color
 from synthseg.report.summary import CUT_SHORT_HINT, format_number, metric
 from synthseg.sample_plan import CONTEXT
+from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
 from synthseg.taxonomy import BACKGROUND_ID, VOID_ID
 
@@ -304,6 +305,6 @@ def _legend(found: Findings, classes: Sequence[int]) -> list[tuple[str, str]]:
 def _seconds(stage_seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:
     """(stage, seconds, percent of the run)."""
     total = sum(stage_seconds.values()) or 1.0
-    order = ("prompts", "images", "classifier", "relabel", "segmenter", "evaluate")
+    order = [str(stage) for stage in Stage]
     ranked = sorted(stage_seconds, key=lambda name: (order.index(name) if name in order else len(order), name))
     return [(name, stage_seconds[name], 100 * stage_seconds[name] / total) for name in ranked]

@@ -14,7 +14,7 @@ from synthseg.store.shards import Stage
 
 SHARDED: tuple[Stage, ...] = ("prompts", "plan", "images", "labels", "masks")
 TRAINED = ("classifier", "relabel", "segmenter", "evaluate")
-"""Stages that are known by their seconds only; relabelling writes the shards called labels."""
+"""Stages that are known by their seconds alone; relabelling writes the shards called labels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def test_a_run_over_http(server: LiveServer) -> None:
     assert kinds[-2:] == ["run_finished", "job_finished"]
     assert seen[-1]["status"] == "succeeded", seen[-1]
     stages = [event["stage"] for event in seen if event["event"] == "stage_finished"]
-    assert stages == ["prompts", "images", "classifier", "relabel", "segmenter", "evaluate"]
+    assert stages == ["prompts", "images", "classifier", "relabel", "masks", "segmenter", "evaluate"]
 
     done = job(server, job_id)
     assert done["status"] == "succeeded"

@@ -40,7 +40,7 @@ def test_metrics_hold_what_was_promised(finished: Finished) -> None:
     assert 0 < measured["segmenter"]["field_miou"] <= 1
     assert set(measured["segmenter"]["per_class"]) <= {"background", "car", "horse"}
     assert 0 < measured["control"]["training_free_miou"] <= 1
-    assert {"prompts", "images", "classifier", "relabel", "segmenter", "evaluate"} <= measured["stage_seconds"].keys()
+    assert {"prompts", "images", "classifier", "relabel", "masks", "segmenter", "evaluate"} <= measured["stage_seconds"].keys()
     assert measured["images_per_s"] > 0
 
 

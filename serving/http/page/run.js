@@ -11,6 +11,7 @@ const STAGES = [
   ["images", "Images"],
   ["classifier", "Classifier"],
   ["relabel", "Relabelling"],
+  ["masks", "Masks"],
   ["segmenter", "Segmenter"],
   ["evaluate", "Evaluation"],
 ];
@@ -153,9 +154,9 @@ export class RunView {
     const known = this.stages.get(name);
     const rows = Object.fromEntries((this.job.progress?.stages ?? []).map((stage) => [stage.name, stage]));
     const seconds = rows[name]?.seconds ?? known.seconds;
-    const shards = { prompts: "prompts", images: "images", relabel: "labels" }[name];
+    const shards = { prompts: "prompts", images: "images", relabel: "labels", masks: "masks" }[name];
     const done = shards ? (rows[shards]?.num_rows ?? 0) : 0;
-    return { ...known, done, seconds: seconds ?? null, counted: name === "images" || name === "relabel" };
+    return { ...known, done, seconds: seconds ?? null, counted: ["images", "relabel", "masks"].includes(name) };
   }
 
   /** Ask the run to end, which it does in its own time. */

@@ -116,6 +116,16 @@ def label_row(row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def mask_row(row: dict[str, Any], config: RunConfig, rng: np.random.Generator) -> dict[str, Any]:
+    """A disc of the sample's first class within a band of unknown pixels."""
+    own = [info.class_id for info in config.class_infos()].index(row["class_ids"][0]) + 1 if row["class_ids"] else 0
+    disc = drawing(rng, 64)[1]
+    grown = disc | np.roll(disc, 3, axis=0) | np.roll(disc, -3, axis=1)
+    encoded = png(np.where(disc, own, np.where(grown, 255, 0)).astype(np.uint8))
+    mask = {"bytes": encoded, "sha256": image_sha256(encoded), "source": "labels, seeds, par", "parameters": "{}"}
+    return {**{key: row[key] for key in ("sample_id", "class_ids", "ordinal", "seed")}, "mask": mask, "outcome": outcome("ok", "masks")}
+
+
 def write_field(folder: RunFolder, config: RunConfig, rng: np.random.Generator) -> None:
     shown = []
     for index in range(6):
@@ -225,5 +235,7 @@ def write_run(out: Path) -> None:
     labels = [label_row(row, rng) for row in images if row["outcome"]["status"] == "ok"]
     folder.shards.publish("images", "shard-00000", samples(images, "key", "prompt", "image", "score", "labels", "outcome"))
     folder.shards.publish("labels", "shard-00000", samples(labels, "key", "labels", "outcome"))
-    folder.update_metrics(metrics_of(config, images, labels, prompts))
+    masks = [mask_row(row, config, rng) for row in labels if row["outcome"]["status"] == "ok"]
+    folder.shards.publish("masks", "shard-00000", samples(masks, "key", "mask", "outcome"))
+    folder.update_metrics({**metrics_of(config, images, labels, prompts), "masks": {"unknown_share": 0.08}})
     write_field(folder, config, rng)

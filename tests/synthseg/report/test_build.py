@@ -67,7 +67,7 @@ def test_the_page_is_well_formed_and_complete(page: tuple[str, Page], made_up_ru
     assert (made_up_run / "report" / "index.html").is_file()
     assert parsed.stack == []
     assert len(parsed.ids) == len(set(parsed.ids))
-    assert {"pipeline", "prompts", "gallery", "scores", "labels", "training", "segmentation", "config"} <= set(parsed.ids)
+    assert {"pipeline", "prompts", "gallery", "scores", "labels", "masks", "training", "segmentation", "config"} <= set(parsed.ids)
     assert " yet." not in parsed.words
 
 

@@ -12,7 +12,7 @@ from synthseg.config.schema import RunConfig
 from synthseg.ids import image_sha256
 from synthseg.sample_plan import plan_samples
 from synthseg.store.run_folder import RunFolder
-from synthseg.store.verify import verify_run
+from synthseg.store.verify import stage_schema, verify_run
 from tests.rows import candidates, outcome, samples
 
 ENGINE = "engine:1"
@@ -48,6 +48,24 @@ def run(tmp_path: Path) -> RunFolder:
     labels = [{**{k: row[k] for k in ("sample_id", "class_ids", "ordinal", "seed")}, "outcome": outcome("ok", "relabel")} for row in kept]
     folder.shards.publish("labels", "shard-00000", samples(labels, "key", "labels", "outcome"))
     return folder
+
+
+def publish_masks(folder: RunFolder, labels: list[dict[str, Any]]) -> None:
+    content = {"bytes": b"mask", "sha256": image_sha256(b"mask"), "source": "labels", "parameters": "{}"}
+    rows = [{**row, "labels": None, "mask": content, "outcome": outcome("ok", "masks")} for row in labels]
+    folder.shards.publish("masks", "shard-00000", samples(rows, "key", "mask", "outcome"))
+
+
+def test_masks_are_checked_once_they_have_begun(run: RunFolder) -> None:
+    labels = run.shards.read_all("labels", stage_schema("labels")).to_pylist()
+    publish_masks(run, labels)
+    assert verify_run(run.out).sound
+    publish_masks(run, labels[1:])
+    assert verify_run(run.out).faults == ["masks: 1 samples missing"]
+    run.shards.files.delete("masks/shard-00000.json")
+    assert verify_run(run.out).sound, "not begun"
+    run.update_metrics({"masks": {"unknown_share": 0.1}})
+    assert verify_run(run.out).faults == [f"masks: {len(labels)} samples missing"]
 
 
 def publish_images(folder: RunFolder, rows: list[dict[str, Any]], name: str = "shard-00000") -> None:
