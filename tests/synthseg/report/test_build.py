@@ -113,9 +113,17 @@ def test_the_gallery_shows_each_class_and_what_was_dropped(page: tuple[str, Page
 
 def test_each_held_out_image_stands_beside_its_three_masks(page: tuple[str, Page]) -> None:
     source, _ = page
-    assert source.count('class="field"') == 6
-    assert source.count('class="mask"') == 18
+    panels = source[source.index('id="segmentation"') :]
+    assert panels.count('class="field"') == 6
+    assert panels.count('class="mask"') == 18
     assert re.search(r"trained <b>0\.\d\d</b>", source)
+
+
+def test_some_pictures_of_each_class_stand_beside_their_pseudo_mask(page: tuple[str, Page]) -> None:
+    source, _ = page
+    panels = source[source.index('id="masks"') : source.index('id="training"')]
+    assert panels.count('alt="pseudo-mask"') == 12
+    assert "8.0 % of the pixels are unknown" in panels
 
 
 @pytest.mark.parametrize(
@@ -124,6 +132,7 @@ def test_each_held_out_image_stands_beside_its_three_masks(page: tuple[str, Page
         ("prompts", "No prompts are published yet."),
         ("images", "No images are published yet."),
         ("labels", "Label F1"),
+        ("masks", "No masks are published yet."),
         ("report_assets", "IoU by class"),
         ("metrics.json", "This run has not finished"),
     ],
