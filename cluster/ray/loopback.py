@@ -6,6 +6,7 @@ and replicas listen at "[::]:0" (ray/serve/_private/replica.py). Imported by eve
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +16,22 @@ ADDRESS = "127.0.0.1"
 
 @contextmanager
 def node_on_loopback() -> Iterator[None]:
-    """Around `ray.init(address="local", ...)`: the node's address is loopback, as it is on systems where Ray makes no clusters."""
+    """Around `ray.init(address="local", ...)`: the node's address is loopback, as it is on systems where Ray makes no clusters.
+
+    What Ray starts inherits the same by a variable: the agent that starts jobs joins the cluster, too, and would look for it outside.
+    """
     from cluster.ray.compat import ray_constants, replaced
 
-    with replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
-        yield
+    before = os.environ.get(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    try:
+        with replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
+            yield
+    finally:
+        if before is None:
+            del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
+        else:
+            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = before
 
 
 def listen_on_loopback() -> None:
