@@ -259,7 +259,8 @@ def _mask_panels(folder: RunFolder, gallery: list[Picture], notes: list[str]) ->
         found.update((s.sample_id, present(s.mask).encoded) for s in from_table(table) if s.sample_id in wanted)
         if len(found) == len(wanted):
             break
-    panels, classes = [], set()
+    panels: list[MaskPanel] = []
+    classes: set[int] = set()
     for picture in chosen:
         if picture.sample_id in found:
             mask = read_mask(found[picture.sample_id])

@@ -57,7 +57,8 @@ def decoder_losses(
         terms += [_affinity_sums(f, target, weights.affinity_radius) for f in fused]
     if is_consistent := len(logits) == 2 and bool(weights.consistency):
         terms.append(_consistency_sums(logits[0], logits[1]))
-    sums = list(over_batch(torch.cat([term.double() for term in terms])).to(mean.dtype).split([len(term) for term in terms]))
+    whole = over_batch(torch.cat([term.double() for term in terms])).to(mean.dtype)
+    sums = list(torch.split(whole, [len(term) for term in terms]))
     consistency = _consistency(sums.pop()) if is_consistent else mean.new_zeros(())
     cross_entropy, dice = _cross_entropy(sums[0]), _dice(sums[1])
     affinity = torch.stack([_affinity(pairs) for pairs in sums[2:]]).mean() if weights.affinity else mean.new_zeros(())
