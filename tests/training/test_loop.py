@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from synthseg.errors import DiskFull
-from training.loop import Curves, epoch_order, load_state, read_curves, save_state, schedule, share_of_batch
+from training.loop import Curves, epoch_order, load_state, read_curves, save_state, schedule
 
 
 def test_schedule_rises_then_falls_to_zero() -> None:
@@ -17,15 +17,6 @@ def test_schedule_rises_then_falls_to_zero() -> None:
     assert max(factors) == factors[9]
     assert factors[50] == pytest.approx(0.5)
     assert factors[100] == 0
-
-
-@pytest.mark.parametrize("world", [1, 2, 3, 5])
-def test_shares_make_up_the_batch(world: int) -> None:
-    assert sum(share_of_batch(16, rank, world) for rank in range(world)) == 16
-
-
-def test_share_is_never_empty() -> None:
-    assert share_of_batch(1, 3, 4) == 1
 
 
 def test_epoch_order_visits_all_once_a_pass_however_it_is_cut() -> None:
