@@ -5,9 +5,8 @@ selects, labels and publishes the shard. One worker holds one shard, so a killed
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -39,8 +38,8 @@ from synthseg.store.run_folder import RunFolder
 from synthseg.store.verify import stage_schema
 from synthseg.taxonomy import taxonomy
 
-if TYPE_CHECKING:
-    pass
+_NOTHING: Final = {"image": None, "score": None, "labels": None}
+"""Sections of a sample that could not be made."""
 
 
 class ImageWorker:
@@ -107,7 +106,7 @@ class ImageWorker:
         return [
             next(scored)
             if isinstance(result, GeneratedImage)
-            else replace(sample, outcome=Outcome("failed", Stage.images, error=result.error, retryable=result.retryable))
+            else sample.grown(**_NOTHING, outcome=Outcome("failed", Stage.images, error=result.error, retryable=result.retryable))
             for sample, result in zip(planned, results, strict=True)
         ]
 
@@ -127,8 +126,7 @@ class ImageWorker:
             reason = UNSAFE if result.is_withheld else reasons[n]
             probs = tuple(image_probs[n].tolist())
             scored.append(
-                replace(
-                    sample,
+                sample.grown(
                     image=Image(
                         encoded=result.encoded,
                         width=result.width,

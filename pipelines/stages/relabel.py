@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,7 @@ class RelabelWorker:
             self._config.scoring,
         )
         return [
-            replace(
-                sample,
+            sample.grown(
                 labels=Labels(tuple(result.label[i].tolist()), tuple(result.probs[i].tolist()), f"classifier/{folds[i]}"),
                 outcome=Outcome("dropped", Stage.relabel, reason="refuted") if result.dropped[i] else Outcome("ok", Stage.relabel),
             )

@@ -193,7 +193,7 @@ def test_status_reads_an_unfinished_run(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli._guarded(["status", str(tmp_path), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert (status["seed"], status["finished"], status["last_event"]["event"]) == (4, False, "run_created")
-    assert [stage["num_rows"] for stage in status["stages"]] == [0, 0, 0, 0]
+    assert [stage["num_rows"] for stage in status["stages"]] == [0, 0, 0, 0, 0]
     assert cli._guarded(["status", str(tmp_path)]) == 0
     assert "not finished" in capsys.readouterr().out
 

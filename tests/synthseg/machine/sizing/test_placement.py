@@ -34,7 +34,7 @@ def gpus(preset: str, *settings: str) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("preset", ["voc", "coco"])
 def test_every_stage_of_the_gpu_presets_fits_one_gpu(preset: str) -> None:
-    alone = {stage: [1] for stage in ("classifier", "relabel", "segmenter", "evaluate")}
+    alone = {stage: [1] for stage in ("classifier", "relabel", "masks", "segmenter", "evaluate")}
     assert gpus(preset) == {"prompts": [0.8, 0.2], "images": [0.8, 0.2], **alone}
     assert all(whole_gpus(stage_wishes(load_config(preset), stage)) <= 1 for stage in Stage)
 
@@ -91,7 +91,7 @@ def test_what_can_never_fit_is_one_line_with_the_numbers_and_the_settings() -> N
     assert "lower execution.vllm.bundles, " in stage_shortage(own, Stage.prompts, room)
     assert stage_shortage(own, Stage.images, room) == ""
     shared = config("voc", "num_gpus_per_replica=0.4", "num_gpus_per_worker=0.1", "workers=2")
-    assert [bool(stage_shortage(shared, stage, room)) for stage in Stage] == [False, False, True, True, True, True, False]
+    assert [bool(stage_shortage(shared, stage, room)) for stage in Stage] == [False, False, True, True, True, True, True, False]
     said = stage_shortage(shared, Stage.segmenter, room)
     assert said.endswith("2 GPU at once (2 workers of 1) and there are 1; lower execution.workers, or use a larger cluster")
     assert "needs 5 CPU at once (4 text replicas of 1 + 4 workers of 0.25)" in stage_shortage(
