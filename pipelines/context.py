@@ -54,7 +54,7 @@ class RunContext:
         each = stage_wishes(self.config, stage)[-1].each
         return run_stage(
             worker,
-            {"config": self.config, "out": self.folder.out, "stacks": self.stacks, **arguments},
+            {"config": self.config, "out": self.folder.files.address, "stacks": self.stacks, **arguments},
             shards,
             num_workers=execution.workers,
             num_gpus=each["GPU"],

@@ -39,7 +39,7 @@ def classifier_samples(config: RunConfig, folder: RunFolder) -> tuple[StoredSamp
     kept = sorted(_ok_samples(folder, "images", columns), key=lambda found: found[2].sample_id)
     places = [Place(shard, row, present(sample.image).sha256) for shard, row, sample in kept]
     labels = _label_array(config, [present(sample.labels).label for _, _, sample in kept])
-    samples = StoredSamples(folder.out, places, labels, cache_bytes=config.execution.cache_bytes)
+    samples = StoredSamples(folder.files.address, places, labels, cache_bytes=config.execution.cache_bytes)
     return samples, [sample.prompt.prompt_id for _, _, sample in kept]
 
 
@@ -51,7 +51,7 @@ def segmenter_samples(config: RunConfig, folder: RunFolder) -> StoredSamples:
     images = {s.sample_id: Place(shard, row, present(s.image).sha256) for shard, row, s in _ok_samples(folder, "images", _IMAGE)}
     masked = list(_ok_samples(folder, "masks", ["sample_id", "mask.sha256"]))
     return StoredSamples(
-        folder.out,
+        folder.files.address,
         [images[sample.sample_id] for _, _, sample in masked],
         _label_array(config, [labels[sample.sample_id] for _, _, sample in masked]),
         [Place(shard, row, present(sample.mask).sha256) for shard, row, sample in masked],

@@ -47,6 +47,11 @@ class Files:
         return cls(root, field)
 
     @property
+    def address(self) -> str:
+        """The root as every process of this machine finds it: Ray Train's workers have a working directory of their own."""
+        return self._base if self._local else self.root
+
+    @property
     def local_root(self) -> Path | None:
         """The folder, where the root is one."""
         return Path(self._base) if self._local else None

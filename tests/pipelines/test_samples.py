@@ -68,8 +68,10 @@ def test_the_classifier_learns_from_what_selection_kept(folder: RunFolder) -> No
     assert [present(sample.image).width for sample in kept_samples(folder, ["image.width"])] == [CONFIG.images.width] * 2
 
 
-def test_the_classifier_learns_from_them_in_order_of_their_ids(folder: RunFolder) -> None:
-    samples, prompt_ids = classifier_samples(CONFIG, folder)
+def test_the_classifier_learns_from_them_in_order_of_their_ids(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(folder.out).parent)
+    samples, prompt_ids = classifier_samples(CONFIG, RunFolder(Path(folder.out).name))
+    monkeypatch.chdir("/")  # a training worker has a working directory of its own
     kept = sorted(kept_samples(folder), key=lambda sample: sample.sample_id)
     assert [samples.image(i) for i in range(2)] == [present(sample.image).encoded for sample in kept]
     assert (samples.labels.tolist(), prompt_ids) == ([[1, -1]] * 2, ["p", "p"])
