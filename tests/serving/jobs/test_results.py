@@ -117,7 +117,7 @@ def test_progress_is_the_status_without_its_place(folder: RunFolder) -> None:
     found = results.progress(folder.out)
     assert found is not None
     rows = {stage["name"]: stage["num_rows"] for stage in found["stages"]}
-    assert rows == {"prompts": 0, "plan": 0, "images": 5, "labels": 0}
+    assert rows == {"prompts": 0, "plan": 0, "images": 5, "labels": 0, "masks": 0}
     assert folder.out not in str(found)
 
 

@@ -195,7 +195,7 @@ def test_progress_gallery_and_report_of_a_run_that_has_begun(client: TestClient,
     folder = begun(runner)
     progress = client.get(f"/v1/jobs/{job_id}").json()["progress"]
     assert progress["classes"] == ["car"]
-    assert [stage["num_rows"] for stage in progress["stages"]] == [0, 0, 0, 0]
+    assert [stage["num_rows"] for stage in progress["stages"]] == [0, 0, 0, 0, 0]
     assert client.get(f"/v1/jobs/{job_id}/report").status_code == 409
     folder.files.write("report/index.html", b"<html><script>1</script></html>")
     report = client.get(f"/v1/jobs/{job_id}/report")
