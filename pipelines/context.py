@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.ray.streaming import StageWorker, run_stage
+from pipelines.session import check_room
 from synthseg import ids
 from synthseg.config.schema import RunConfig
 from synthseg.machine.sizing.placement import stage_wishes
@@ -21,6 +22,7 @@ from synthseg.machine.stacks import clear, stacks_folder
 from synthseg.progress import Progress
 from synthseg.stages import Stage
 from synthseg.store.run_folder import RunFolder
+from synthseg.store.shards import Stage as ShardStage
 
 
 class RunContext:
@@ -64,6 +66,19 @@ class RunContext:
             calls_per_worker=calls_per_worker,
         )
 
+    def follow(self, stage: Stage, worker: Callable[..., StageWorker], source: ShardStage, target: ShardStage) -> None:
+        """Have `worker` make the `target` shard of each `source` shard that has none yet."""
+        pending = shards_without(self.folder, source, target)
+        if not pending:
+            return
+        made = self.folder.shards.markers(source)
+        with self.timed(stage, sum(made[name].stats["outcomes"].get("ok", 0) for name in pending)):
+            check_room(self.config, stage)
+            for told in self.stream(stage, worker, {}, [pa.table({"shard": [name]}) for name in pending]):
+                self.folder.event("shard_published", stage=target, shard=told["shard"])
+                self.folder.note_precision(stage, [told["precision"]])
+                self.progress.advance(stage, **told["stats"]["outcomes"])
+
     @contextmanager
     def training_folder(self, name: str) -> Iterator[Path]:
         """Local folder for checkpoints: OUT/name, or one that starts as a copy of it and is brought back into a remote OUT afterwards.
@@ -82,3 +97,9 @@ class RunContext:
             if fetched.get(path.name) != hashlib.sha256(content).digest():
                 files.write(f"{name}/{path.name}", content)
         shutil.rmtree(scratch)
+
+
+def shards_without(folder: RunFolder, source: ShardStage, target: ShardStage) -> list[str]:
+    """Names of the published `source` shards that have no `target` shard yet."""
+    published = folder.shards.markers(target)
+    return [name for name in folder.shards.markers(source) if name not in published]

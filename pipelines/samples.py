@@ -39,7 +39,7 @@ def classifier_samples(config: RunConfig, folder: RunFolder) -> tuple[StoredSamp
     kept = sorted(_ok_samples(folder, "images", columns), key=lambda found: found[2].sample_id)
     places = [Place(shard, row, present(sample.image).sha256) for shard, row, sample in kept]
     labels = _label_array(config, [present(sample.labels).label for _, _, sample in kept])
-    samples = StoredSamples(folder.files.address, places, labels, cache_bytes=config.execution.cache_bytes)
+    samples = StoredSamples(folder.files.address, places, labels, config.execution.cache_bytes)
     return samples, [sample.prompt.prompt_id for _, _, sample in kept]
 
 
@@ -54,8 +54,8 @@ def segmenter_samples(config: RunConfig, folder: RunFolder) -> StoredSamples:
         folder.files.address,
         [images[sample.sample_id] for _, _, sample in masked],
         _label_array(config, [labels[sample.sample_id] for _, _, sample in masked]),
+        config.execution.cache_bytes,
         [Place(shard, row, present(sample.mask).sha256) for shard, row, sample in masked],
-        cache_bytes=config.execution.cache_bytes,
     )
 
 

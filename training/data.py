@@ -68,14 +68,13 @@ class Place:
 
 @dataclass(slots=True)
 class StoredSamples:
-    """Samples of published shards. `masks_out` is the run that holds the masks, where it is another than that of the images."""
+    """Samples of the published shards of the run in `out`."""
 
     out: str
     images: list[Place]
     labels: NDArray[np.int8]
+    cache_bytes: int
     masks: list[Place] = field(default_factory=list)
-    masks_out: str = ""
-    cache_bytes: int = 1 << 35
     _caches: dict[Stage, BlobCache] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -87,21 +86,21 @@ class StoredSamples:
     def image(self, index: int) -> bytes:
         """As `Samples`. CorruptData where the shard is not as it was published."""
         place = self.images[index]
-        return self._cache("images", self.out).read(place.shard, place.row, place.sha256)
+        return self._cache("images").read(place.shard, place.row, place.sha256)
 
     def mask(self, index: int) -> bytes:
         """As `Samples`. CorruptData as for images."""
         place = self.masks[index]
-        return self._cache("masks", self.masks_out or self.out).read(place.shard, place.row, place.sha256)
+        return self._cache("masks").read(place.shard, place.row, place.sha256)
 
-    def _cache(self, stage: Stage, out: str) -> BlobCache:
+    def _cache(self, stage: Stage) -> BlobCache:
         if stage not in self._caches:
-            self._caches[stage] = BlobCache(out, stage, self.cache_bytes)
+            self._caches[stage] = BlobCache(self.out, stage, self.cache_bytes)
         return self._caches[stage]
 
     def __getstate__(self) -> dict[str, object]:
         """Without what belongs to this process."""
-        names = ("out", "images", "labels", "masks", "masks_out", "cache_bytes")
+        names = ("out", "images", "labels", "cache_bytes", "masks")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, object]) -> None:

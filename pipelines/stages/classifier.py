@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.context import RunContext
+from pipelines.context import RunContext, shards_without
 from pipelines.samples import classifier_samples
 from pipelines.session import check_room
-from pipelines.stages import relabel
 from synthseg.stages import Stage
 
 
@@ -14,7 +13,7 @@ def run(context: RunContext) -> None:
     from training.classifier import train_classifier
 
     config, folder = context.config, context.folder
-    if relabel.pending_shards(folder):
+    if shards_without(folder, "images", "labels"):
         check_room(config, Stage.classifier)
     with context.training_folder("classifier") as out, context.timed(Stage.classifier, config.classifier.folds):
         trained = train_classifier(config, *classifier_samples(config, folder), out, config.execution.workers)

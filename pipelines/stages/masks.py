@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 
 from pipelines.context import RunContext
-from pipelines.session import check_room
 from pipelines.stages.segmenter import is_trained
 from synthseg.config.schema import RunConfig, SegmenterConfig
 from synthseg.ids import canonical_json, image_sha256
@@ -73,25 +72,11 @@ class MaskWorker:
 def run(context: RunContext) -> None:
     """Make the masks of every sample with final labels that has none yet. A run whose network an earlier version trained needs none."""
     folder = context.folder
-    pending = pending_shards(folder)
-    if pending and not (is_trained(folder) and not folder.shards.markers("masks")):
-        labels = folder.shards.markers("labels")
-        num_kept = sum(labels[shard.column("shard")[0].as_py()].stats["outcomes"].get("ok", 0) for shard in pending)
-        with context.timed(Stage.masks, num_kept):
-            check_room(context.config, Stage.masks)
-            for told in context.stream(Stage.masks, MaskWorker, {}, pending):
-                folder.event("shard_published", stage=Stage.masks, shard=told["shard"])
-                folder.note_precision(Stage.masks, [told["precision"]])
-                context.progress.advance(Stage.masks, **told["stats"]["outcomes"])
+    if not is_trained(folder) or folder.shards.markers("masks"):
+        context.follow(Stage.masks, MaskWorker, "labels", "masks")
     stats = [marker.stats for marker in folder.shards.markers("masks").values()]
     if num_pixels := sum(shard["pixels"] for shard in stats):
         folder.update_metrics({"masks": {"unknown_share": round(sum(shard["unknown_pixels"] for shard in stats) / num_pixels, 4)}})
-
-
-def pending_shards(folder: RunFolder) -> list[pa.Table]:
-    """One single-row table for each labels shard without a masks shard."""
-    published = folder.shards.markers("masks")
-    return [pa.table({"shard": [name]}) for name in folder.shards.markers("labels") if name not in published]
 
 
 def mask_source(section: SegmenterConfig) -> str:

@@ -11,7 +11,6 @@ import torch
 
 from pipelines.context import RunContext
 from pipelines.label_metrics import label_metrics
-from pipelines.session import check_room
 from synthseg.config.schema import RunConfig
 from synthseg.image_codec import decode_rgb
 from synthseg.machine.precision import used_here
@@ -73,20 +72,5 @@ class RelabelWorker:
 
 def run(context: RunContext) -> None:
     """Let the fold models relabel every kept sample that has no final labels yet."""
-    folder = context.folder
-    if pending := pending_shards(folder):
-        markers = folder.shards.markers("images")
-        num_kept = sum(markers[shard.column("shard")[0].as_py()].stats["outcomes"].get("ok", 0) for shard in pending)
-        with context.timed(Stage.relabel, num_kept):
-            check_room(context.config, Stage.relabel)
-            for told in context.stream(Stage.relabel, RelabelWorker, {}, pending):
-                folder.event("shard_published", stage="labels", shard=told["shard"])
-                folder.note_precision(Stage.relabel, [told["precision"]])
-                context.progress.advance(Stage.relabel, **told["stats"]["outcomes"])
-    folder.update_metrics({"labels": label_metrics(context.config, folder)})
-
-
-def pending_shards(folder: RunFolder) -> list[pa.Table]:
-    """One single-row table for each images shard without a labels shard."""
-    published = folder.shards.markers("labels")
-    return [pa.table({"shard": [name]}) for name in folder.shards.markers("images") if name not in published]
+    context.follow(Stage.relabel, RelabelWorker, "images", "labels")
+    context.folder.update_metrics({"labels": label_metrics(context.config, context.folder)})

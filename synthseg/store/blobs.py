@@ -19,7 +19,7 @@ from synthseg.errors import CorruptData
 from synthseg.ids import digest, image_sha256
 from synthseg.machine.cache import cache_folder, locked
 from synthseg.machine.whole_file import whole
-from synthseg.records import from_table, present
+from synthseg.records import from_table
 from synthseg.store.run_folder import RunFolder
 from synthseg.store.shards import Marker, Stage
 from synthseg.store.verify import stage_schema
@@ -86,7 +86,7 @@ class BlobCache:
         section = _SECTION[self._stage]
         table = self._run.shards.read(self._stage, shard, stage_schema(self._stage), ["sample_id", f"{section}.bytes"])
         pictures = [getattr(sample, section) for sample in from_table(table)]
-        contents = [b"" if picture is None else present(picture).encoded for picture in pictures]
+        contents = [picture.encoded if picture else b"" for picture in pictures]
         sizes = np.array([len(content) for content in contents], np.int64)
         offsets = 8 * (len(contents) + 2) + np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._make_room(int(offsets[-1]))
